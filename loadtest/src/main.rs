@@ -1,0 +1,2 @@
+//! The load harness of fanfare.
+fn main() {}

@@ -1,0 +1,140 @@
+//! Counters that are cheap to bump: one padded set per shard, written by its own worker, summed when read.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use crate::close_reason::CloseReason;
+use crate::refusal::Refusal;
+
+/// Metric label `protocol` of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// A WebSocket on `/topics/{topic}`.
+    Topic,
+    /// A WebSocket on a configured endpoint.
+    Endpoint,
+    /// Server-Sent Events.
+    Sse,
+    /// Plain HTTP.
+    Http,
+}
+
+impl Protocol {
+    /// All of them, in the order of [`Protocol::index`].
+    pub const ALL: [Self; 4] = [Self::Topic, Self::Endpoint, Self::Sse, Self::Http];
+    /// Its place in [`Protocol::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+    /// The label's value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Endpoint => "endpoint",
+            Self::Sse => "sse",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Adds `n`, which may be negative.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+    /// Sets it.
+    pub fn set(&self, n: i64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+    /// Its value.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one shard.
+#[derive(Debug, Default)]
+pub struct ShardCounters {
+    /// Open connections by [`Protocol::index`].
+    pub connections: [Gauge; Protocol::ALL.len()],
+    /// Connections ever opened by [`Protocol::index`].
+    pub opened: [Counter; Protocol::ALL.len()],
+    /// Connections ever closed by [`Protocol::index`] and [`CloseReason::index`].
+    pub closed: [[Counter; CloseReason::ALL.len()]; Protocol::ALL.len()],
+    /// Publications handed to the kernel whole, by [`Protocol::index`].
+    pub deliveries: [Counter; Protocol::ALL.len()],
+    /// Their bytes, by [`Protocol::index`].
+    pub delivered_bytes: [Counter; Protocol::ALL.len()],
+    /// Publications that a subscriber did not get, by policy: disconnect, skip, latest.
+    pub lost: [Counter; 3],
+    /// Connections that are blocked and behind.
+    pub slow_consumers: Gauge,
+    /// Bytes in this worker's logs, tails and outboxes.
+    pub outbound_pending_bytes: Gauge,
+    /// Letters waiting in the mailbox when last looked at.
+    pub mailbox_depth: Gauge,
+    /// Times the worker was woken.
+    pub wakeups: Counter,
+    /// Nanoseconds of turns.
+    pub busy_ns: Counter,
+    /// Pings sent.
+    pub pings: Counter,
+    /// Pongs received.
+    pub pongs: Counter,
+    /// Sessions that panicked.
+    pub panics: Counter,
+    /// accept() errors.
+    pub accept_errors: Counter,
+}
+
+/// All counters of the process.
+#[derive(Debug)]
+pub struct Counters {
+    /// One set per shard.
+    pub shards: Box<[CachePadded<ShardCounters>]>,
+    /// Publications accepted over HTTP.
+    pub published_http: Counter,
+    /// Publications accepted from clients.
+    pub published_client: Counter,
+    /// Refusals by [`Refusal::index`]: handshakes and HTTP requests.
+    pub refused: Box<[Counter]>,
+    /// Recoveries: complete, gap, none.
+    pub recoveries: [Counter; 3],
+}
+
+impl Counters {
+    /// Zeros for `shards` shards.
+    pub fn new(shards: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| CachePadded::default()).collect(),
+            published_http: Counter::default(),
+            published_client: Counter::default(),
+            refused: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
+            recoveries: Default::default(),
+        }
+    }
+    /// Counts a refusal.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.refused[refusal.index()].add(1);
+    }
+}

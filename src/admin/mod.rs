@@ -1,0 +1,3 @@
+//! What operators look at: counters, Prometheus text, health.
+
+pub mod counters;

@@ -1,0 +1,115 @@
+//! Why a connection ended: one closed table.
+
+/// Why the hub ended a connection, or saw it end.
+///
+/// Codes below 3000 are those of RFC 6455 §7.4.1; 4000 to 4999 are ours (§7.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client closed; its close frame was answered.
+    ClientClosed,
+    /// The socket ended without a close frame (EOF or reset).
+    Gone,
+    /// The server drains; clients should reconnect.
+    ServerDraining,
+    /// RFC 6455 was violated; the text names the rule.
+    Protocol(&'static str),
+    /// Text that is not UTF-8.
+    InvalidUtf8,
+    /// A message over `limits.message`.
+    MessageTooBig,
+    /// The topic's rules do not let this client publish.
+    PublishNotAllowed,
+    /// The session's code panicked; only this connection is affected.
+    InternalError,
+    /// The subscriber lagged over its topic's limit under the `disconnect` policy.
+    SlowConsumer,
+    /// A ping was not answered within `liveness.pong_timeout`.
+    NoPong,
+    /// The close handshake was not finished within its deadline.
+    CloseTimeout,
+}
+
+impl CloseReason {
+    /// The close code sent to the client, or that stands for the end in logs when nothing could be sent.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::ClientClosed => 1000,
+            Self::Gone => 1006,
+            Self::ServerDraining => 1001,
+            Self::Protocol(_) => 1002,
+            Self::InvalidUtf8 => 1007,
+            Self::MessageTooBig => 1009,
+            Self::PublishNotAllowed => 1008,
+            Self::InternalError => 1011,
+            Self::SlowConsumer => 4008,
+            Self::NoPong => 4009,
+            Self::CloseTimeout => 1006,
+        }
+    }
+
+    /// The reason text of the close frame, at most 123 bytes.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "",
+            Self::Gone => "connection lost",
+            Self::ServerDraining => "server is restarting, please reconnect",
+            Self::Protocol(rule) => rule,
+            Self::InvalidUtf8 => "text is not valid UTF-8",
+            Self::MessageTooBig => "message is over the size limit",
+            Self::PublishNotAllowed => "publish-not-allowed",
+            Self::InternalError => "internal error",
+            Self::SlowConsumer => "slow consumer: reconnect and resume",
+            Self::NoPong => "no pong",
+            Self::CloseTimeout => "close handshake timed out",
+        }
+    }
+
+    /// The value of the metric label `reason`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::Gone => "gone",
+            Self::ServerDraining => "draining",
+            Self::Protocol(_) => "protocol_error",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::MessageTooBig => "message_too_big",
+            Self::PublishNotAllowed => "publish_not_allowed",
+            Self::InternalError => "internal_error",
+            Self::SlowConsumer => "slow_consumer",
+            Self::NoPong => "no_pong",
+            Self::CloseTimeout => "close_timeout",
+        }
+    }
+
+    /// One of every reason, in the order of [`CloseReason::index`].
+    pub const ALL: [Self; 11] = [
+        Self::ClientClosed,
+        Self::Gone,
+        Self::ServerDraining,
+        Self::Protocol(""),
+        Self::InvalidUtf8,
+        Self::MessageTooBig,
+        Self::PublishNotAllowed,
+        Self::InternalError,
+        Self::SlowConsumer,
+        Self::NoPong,
+        Self::CloseTimeout,
+    ];
+
+    /// The place of this reason in [`CloseReason::ALL`], for counters.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::ClientClosed => 0,
+            Self::Gone => 1,
+            Self::ServerDraining => 2,
+            Self::Protocol(_) => 3,
+            Self::InvalidUtf8 => 4,
+            Self::MessageTooBig => 5,
+            Self::PublishNotAllowed => 6,
+            Self::InternalError => 7,
+            Self::SlowConsumer => 8,
+            Self::NoPong => 9,
+            Self::CloseTimeout => 10,
+        }
+    }
+}

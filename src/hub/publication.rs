@@ -1,0 +1,101 @@
+//! One payload accepted on a topic, with its offset and its encoded frames.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::position::{Offset, Position};
+use super::topic::Topic;
+use crate::protocol::{self, Encoding};
+
+/// Whether a payload is text or binary; it stays what it was published as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Valid UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// A payload on its way to a topic: not yet accepted, no offset yet.
+///
+/// Holds the plain WebSocket frame, of which the payload is the end: so a publication to plain subscribers is copied
+/// once, when its draft is made, and history keeps that same allocation.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub(super) kind: Kind,
+    pub(super) frame: Bytes,
+    pub(super) header_len: u8,
+}
+
+impl Draft {
+    /// Copies `payload` behind a frame header. The caller has checked that text is UTF-8.
+    pub fn new(kind: Kind, payload: &[u8]) -> Self {
+        let frame = protocol::plain_frame(kind, payload);
+        let header_len = (frame.len() - payload.len()) as u8;
+        Self { kind, frame, header_len }
+    }
+
+    /// A text payload.
+    pub fn text(payload: &str) -> Self {
+        Self::new(Kind::Text, payload.as_bytes())
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> Bytes {
+        self.frame.slice(usize::from(self.header_len)..)
+    }
+}
+
+/// One payload accepted on a topic. Shared by all workers; each encoding is made once, on first use.
+#[derive(Debug)]
+pub struct Publication {
+    /// The topic it was accepted on.
+    pub topic: Arc<Topic>,
+    /// Where it stands there.
+    pub position: Position,
+    /// Text or binary.
+    pub kind: Kind,
+    /// The application bytes; a slice of the plain frame.
+    pub payload: Bytes,
+    /// When it was accepted.
+    pub accepted: Instant,
+    frames: [OnceLock<Bytes>; Encoding::COUNT],
+}
+
+impl Publication {
+    /// A draft that got its position.
+    pub(super) fn new(topic: Arc<Topic>, position: Position, draft: Draft, accepted: Instant) -> Self {
+        let payload = draft.payload();
+        let frames = [const { OnceLock::new() }; Encoding::COUNT];
+        let plain = frames[Encoding::Plain.index()].set(draft.frame);
+        debug_assert!(plain.is_ok());
+        Self { topic, position, kind: draft.kind, payload, accepted, frames }
+    }
+
+    /// The bytes of this publication for a socket that speaks `encoding`, made once and shared.
+    pub fn frame(&self, encoding: Encoding) -> &Bytes {
+        self.frames[encoding.index()].get_or_init(|| {
+            protocol::encode(encoding, self.topic.name().as_str(), self.position, self.kind, &self.payload)
+        })
+    }
+
+    /// What it is charged with in a mailbox, in bytes.
+    pub fn charge_bytes(&self) -> usize {
+        self.payload.len() + size_of::<Self>()
+    }
+}
+
+/// A publication as history keeps it: without frames other than the plain one its payload is a slice of.
+#[derive(Debug, Clone)]
+pub struct Retained {
+    /// Its number in the topic's epoch.
+    pub offset: Offset,
+    /// Text or binary.
+    pub kind: Kind,
+    /// The application bytes.
+    pub payload: Bytes,
+    /// When it was accepted.
+    pub accepted: Instant,
+}

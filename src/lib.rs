@@ -1,0 +1,33 @@
+//! fanfare: a multi-threaded broadcast hub.
+//!
+//! The folders are the stations that a publication passes, in reading order:
+//!
+//! | folder | what happens there |
+//! |---|---|
+//! | [`accept`] | a listener per shard, the handshake, origin and limits, placement on a worker |
+//! | [`worker`] | the loop that owns connections: reads, liveness, mailbox, sweeps |
+//! | [`session`] | pure: what a client may do, and what it gets |
+//! | [`protocol`] | pure: publications to wire frames, per encoding |
+//! | [`hub`] | topics: registry, sequencing, interest, history |
+//! | [`fanout`] | pure: a worker's topic logs, cursors and outboxes |
+//! | [`engine`] | where topics live beyond this process |
+//! | [`ws`] | pure: RFC 6455 bytes |
+//! | [`api`], [`pages`], [`admin`] | HTTP: publishing, history, static files, metrics, health |
+//! | [`config`], [`cli`] | one struct, TOML and environment; the command line |
+
+pub mod accept;
+pub mod admin;
+pub mod api;
+pub mod cli;
+pub mod close_reason;
+pub mod config;
+pub mod engine;
+pub mod fanout;
+pub mod hub;
+pub mod pages;
+pub mod protocol;
+pub mod refusal;
+pub mod server;
+pub mod session;
+pub mod worker;
+pub mod ws;

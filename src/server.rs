@@ -1,0 +1,1 @@
+//! Starts shards, waits for signals, drains.
