@@ -30,7 +30,6 @@ pub(crate) struct Memberships {
 /// A topic as this worker sees it.
 #[derive(Debug)]
 struct Local {
-    topic: Arc<Topic>,
     logs: [Option<LogId>; Encoding::COUNT],
     bundles: SmallVec<[BundleId; 1]>,
     /// Subscribers here, over all logs: the hub is told when the last one goes.
@@ -69,7 +68,6 @@ impl Memberships {
     /// Counts a subscriber of `topic`.
     pub(crate) fn join(&mut self, topic: &Arc<Topic>) {
         let local = self.topics.entry(topic.id()).or_insert_with(|| Local {
-            topic: Arc::clone(topic),
             logs: [None; Encoding::COUNT],
             bundles: SmallVec::new(),
             members: 0,
@@ -119,31 +117,28 @@ impl Memberships {
         self.logs[index] = Some(carries);
     }
 
-    /// A log without members is gone; `topics` are those it carried.
-    pub(crate) fn closed(&mut self, log: LogId) {
-        match self.logs.get_mut(log.0 as usize).and_then(Option::take) {
-            Some(Carries::Topic(topic, encoding)) => {
+    /// A log without members is closed. The bundle it carried, if it carried one, is to be forgotten.
+    pub(crate) fn closed(&mut self, log: LogId) -> Option<BundleId> {
+        match self.logs.get_mut(log.0 as usize).and_then(Option::take)? {
+            Carries::Topic(topic, encoding) => {
                 if let Some(local) = self.topics.get_mut(&topic.id()) {
                     local.logs[encoding.index()] = None;
                 }
+                None
             }
-            Some(Carries::Bundle(bundle)) => {
-                // Bundles are few: those of streams with several topics.
-                for local in self.topics.values_mut() {
-                    local.bundles.retain(|one| *one != bundle);
-                }
-            }
-            None => {}
+            Carries::Bundle(bundle) => Some(bundle),
+        }
+    }
+
+    /// A bundle no longer carries this topic.
+    pub(crate) fn unbundled(&mut self, topic: TopicId, bundle: BundleId) {
+        if let Some(local) = self.topics.get_mut(&topic) {
+            local.bundles.retain(|one| *one != bundle);
         }
     }
 
     /// What `log` carries.
     pub(crate) fn carried(&self, log: LogId) -> Option<&Carries> {
         self.logs.get(log.0 as usize)?.as_ref()
-    }
-
-    /// The topic of this id, if it is joined here.
-    pub(crate) fn topic(&self, topic: TopicId) -> Option<&Arc<Topic>> {
-        self.topics.get(&topic).map(|local| &local.topic)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -65,30 +64,31 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
 }
 
+/// What other threads ring to make a worker look up.
+pub(crate) fn bell() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+/// Rings it: one `write`.
+pub(crate) fn ring(bell: &OwnedFd) {
+    // Fails only with EAGAIN at 2^64 - 2 unread rings, when the worker is awake anyway.
+    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+}
+
 /// The poller of one worker.
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
-    wake: Arc<OwnedFd>,
     events: Vec<Event>,
 }
 
 impl Poller {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// A poller that reports [`Token::Wake`] each time `bell` is rung.
+    pub(crate) fn new(bell: &OwnedFd) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         // Edge-triggered, so it is never read: each write is an edge, and 2^64 of them do not happen.
-        epoll::add(&epoll, &*wake, EventData::new_u64(Token::Wake.pack()), EventFlags::IN | EventFlags::ET)?;
-        Ok(Self { epoll, wake, events: Vec::with_capacity(EVENTS) })
-    }
-
-    /// What other threads call to make the worker look up: one `write`.
-    pub(crate) fn waker(&self) -> impl Fn() + Send + Sync + 'static {
-        let wake = Arc::clone(&self.wake);
-        move || {
-            // Fails only with EAGAIN at 2^64 - 2 unread wakes, when it is awake anyway.
-            let _ = rustix::io::write(&*wake, &1u64.to_ne_bytes());
-        }
+        epoll::add(&epoll, bell, EventData::new_u64(Token::Wake.pack()), Self::flags(Token::Wake))?;
+        Ok(Self { epoll, events: Vec::with_capacity(EVENTS) })
     }
 
     /// The same epoll, for tokio to watch.
@@ -161,10 +161,10 @@ mod tests {
 
     #[test]
     fn a_wake_from_another_thread_is_an_event_each_time() {
-        let mut poller = Poller::new().unwrap();
-        let wake = poller.waker();
+        let bell = bell().unwrap();
+        let mut poller = Poller::new(&bell).unwrap();
         for _ in 0..3 {
-            std::thread::scope(|scope| scope.spawn(&wake).join().unwrap());
+            std::thread::scope(|scope| scope.spawn(|| ring(&bell)).join().unwrap());
             let mut ready = Vec::new();
             poller.poll(&mut ready).unwrap();
             assert_eq!(ready.len(), 1);
