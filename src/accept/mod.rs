@@ -1,1 +1,3 @@
 //! Station `accept`.
+
+pub mod origin;
