@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 /// Reads a list of addresses, with the place of the one that is wrong.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
@@ -41,17 +41,18 @@ impl<'de> Deserialize<'de> for Address {
 
 /// What is wrong with `text`, and how it should look.
 fn complaint(text: &str) -> String {
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => return format!("`{text}` has no port: write \"{ip}:8000\""),
+        Ok(IpAddr::V6(ip)) => return format!("`{text}` has no port: write \"[{ip}]:8000\""),
+        Err(_) => {}
+    }
     if let Some(port) = text.strip_prefix(':') {
         return format!("`{text}` has no address: \"127.0.0.1:{port}\" is this machine only, \"[::]:{port}\" everyone");
     }
     if let Some(port) = text.strip_prefix("localhost:") {
         return format!("`{text}` is a name: write an address, such as \"127.0.0.1:{port}\"");
     }
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => format!("`{text}` has no port: write \"{ip}:8000\""),
-        Ok(IpAddr::V6(ip)) => format!("`{text}` has no port: write \"[{ip}]:8000\""),
-        Err(_) => format!("`{text}` is not an address and a port, such as \"127.0.0.1:8000\" or \"[::]:8000\""),
-    }
+    format!("`{text}` is not an address and a port, such as \"127.0.0.1:8000\" or \"[::]:8000\"")
 }
 
 #[cfg(test)]

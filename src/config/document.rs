@@ -35,7 +35,14 @@ impl<'t> Document<'t> {
     }
 
     /// Puts `value`, parsed from the text of the environment variable `variable`, at `section.key` (or at `section`).
-    pub(super) fn overlay(&mut self, variable: &str, text: &str, section: &str, key: Option<&str>, value: Spanned<DeValue<'t>>) {
+    pub(super) fn overlay(
+        &mut self,
+        variable: &str,
+        text: &str,
+        section: &str,
+        key: Option<&str>,
+        value: Spanned<DeValue<'t>>,
+    ) {
         let base = self.texts.add(Origin::Variable(variable.to_owned()), text.to_owned());
         let value = shifted(value, base);
         let whole = base..base + text.len();
@@ -44,8 +51,10 @@ impl<'t> Document<'t> {
             return;
         };
         if self.root.get(section).is_none() {
-            let empty = Spanned::new(whole.clone(), DeValue::Table(DeTable::new()));
-            put(&mut self.root, section, &whole, empty);
+            // Nobody wrote the section itself: its span is empty, so that it is not taken for the value.
+            let nowhere = base..base;
+            let empty = Spanned::new(nowhere.clone(), DeValue::Table(DeTable::new()));
+            put(&mut self.root, section, &nowhere, empty);
         }
         // A section that is not a table is a mistake of the file, and is told as one.
         if let Some(DeValue::Table(table)) = self.root.get_mut(section).map(Spanned::get_mut) {
@@ -76,8 +85,9 @@ impl<'t> Document<'t> {
 
     fn mistake_of(&self, error: &toml::de::Error, path: &KeyPath) -> Mistake {
         let span = error.span().filter(|span| *span != (0..0));
-        // By its span, because indices in `path` count what was left after earlier mistakes were taken away.
-        let path = span.as_ref().and_then(|span| self.path_at(span)).unwrap_or_else(|| path.clone());
+        // Indices in `path` count what was left after earlier mistakes were taken away; then the span tells the true path.
+        let moved = span.as_ref().filter(|span| self.find(path).as_ref() != Some(span));
+        let path = moved.and_then(|span| self.path_at(span)).unwrap_or_else(|| path.clone());
         let place = span.and_then(|span| self.texts.place(&span)).or_else(|| self.place(&path));
         let place = place.map(|place| if is_secret(&path) { place.without_line() } else { place });
         SerdeMessage::parse(error.message()).into_mistake(&path).at(place)
@@ -115,7 +125,8 @@ impl<'t> Document<'t> {
         Some(value.span())
     }
 
-    /// The path of the key or value that has exactly this span.
+    /// The path of the key or value that has exactly this span; the innermost, as `[[endpoints]]` is both the list and its
+    /// first entry.
     fn path_at(&self, span: &Range<usize>) -> Option<KeyPath> {
         search_table(&self.root, span, &KeyPath::default())
     }
@@ -134,16 +145,14 @@ fn search_table(table: &DeTable<'_>, span: &Range<usize>, at: &KeyPath) -> Optio
 }
 
 fn search_value(value: &Spanned<DeValue<'_>>, span: &Range<usize>, here: KeyPath) -> Option<KeyPath> {
-    if value.span() == *span {
-        return Some(here);
-    }
-    match value.get_ref() {
+    let inside = match value.get_ref() {
         DeValue::Table(table) => search_table(table, span, &here),
         DeValue::Array(array) => {
             array.iter().enumerate().find_map(|(index, value)| search_value(value, span, here.index(index)))
         }
         _ => None,
-    }
+    };
+    inside.or_else(|| (value.span() == *span).then_some(here))
 }
 
 fn put<'t>(table: &mut DeTable<'t>, key: &str, key_span: &Range<usize>, value: Spanned<DeValue<'t>>) {

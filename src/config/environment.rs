@@ -117,19 +117,23 @@ fn unknown(name: &str, names: &[Known]) -> Mistake {
         .collect();
     let mut texts = Texts::default();
     texts.add(Origin::Variable(name.to_owned()), name.to_owned());
-    let mistake = Mistake::new(format!("the environment variable {name} names no key")).at(texts.place(&(0..name.len())));
+    let mistake =
+        Mistake::new(format!("the environment variable {name} names no key")).at(texts.place(&(0..name.len())));
     let mistake = match nearest_variable(name, variables) {
         Some(near) => mistake.remark(format!("did you mean {near}?")),
         None => mistake,
     };
-    let mistake = mistake.fix("variables are named FANFARE_SECTION__KEY, with two underscores; other keys belong in the file");
+    let mistake =
+        mistake.fix("variables are named FANFARE_SECTION__KEY, with two underscores; other keys belong in the file");
     mistake.accepted(here)
 }
 
-/// The nearest name without the prefix and without the underscores, which are what is mostly got wrong.
+/// The nearest name, whatever its underscores, or the one whose section was left out.
 fn nearest_variable<'a>(name: &str, variables: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let bare = |name: &str| name[PREFIX.len()..].replace("__", "_");
     let all: Vec<(String, &str)> = variables.map(|one| (bare(one), one)).collect();
-    let near = nearest(&bare(name), all.iter().map(|(bare, _)| bare.as_str()))?;
-    all.iter().find(|(bare, _)| bare == near).map(|(_, one)| *one)
+    let near = nearest(&bare(name), all.iter().map(|(bare, _)| bare.as_str()));
+    let near = all.iter().find(|(bare, _)| Some(bare.as_str()) == near).map(|(_, one)| *one);
+    let without_section = || all.iter().find(|(_, one)| one.rsplit("__").next() == Some(&name[PREFIX.len()..]));
+    near.or_else(|| without_section().map(|(_, one)| *one))
 }

@@ -39,8 +39,16 @@ impl Config {
         let item = |purpose, keys, bytes| MemoryItem { purpose, keys, bytes };
         MemoryBound {
             items: vec![
-                item("messages and heads being received", "limits.connections × limits.message", times(inbound, limits.connections)),
-                item("publications on their way to workers", "workers × limits.mailbox", times(limits.mailbox, workers)),
+                item(
+                    "messages and heads being received",
+                    "limits.connections × limits.message",
+                    times(inbound, limits.connections),
+                ),
+                item(
+                    "publications on their way to workers",
+                    "workers × limits.mailbox",
+                    times(limits.mailbox, workers),
+                ),
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
             ],

@@ -59,7 +59,6 @@ impl ConfigError {
 impl Mistakes {
     /// More than these are not reported at once.
     pub(super) const LIMIT: usize = 20;
-
 }
 
 /// The first [`Mistakes::LIMIT`] of them.

@@ -25,6 +25,8 @@ mod serde_message;
 mod server;
 mod settings;
 mod suggestion;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod units;
 

@@ -44,9 +44,15 @@ mod tests {
 
     #[test]
     fn a_star_takes_any_run_of_characters() {
-        for (pattern, name) in
-            [("*", ""), ("*", "news"), ("chat*", "chat"), ("chat*", "chat/1"), ("a*b*c", "aXbYc"), ("**", "x"), ("聊*", "聊天")]
-        {
+        for (pattern, name) in [
+            ("*", ""),
+            ("*", "news"),
+            ("chat*", "chat"),
+            ("chat*", "chat/1"),
+            ("a*b*c", "aXbYc"),
+            ("**", "x"),
+            ("聊*", "聊天"),
+        ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("", "x"), ("chat", "chat1"), ("chat*", "cha"), ("a*b", "abc"), ("*x", "xy")] {
@@ -59,7 +65,8 @@ mod tests {
         for (earlier, later) in [("*", "chat*"), ("chat*", "chat/1"), ("chat*", "chat*"), ("a*", "a*b*"), ("*", "*")] {
             assert!(shadows(earlier, later), "{earlier} {later}");
         }
-        for (earlier, later) in [("chat*", "*"), ("chat", "chat*"), ("a*c", "a*"), ("chat/*", "chat*"), ("a*b", "a*c")] {
+        for (earlier, later) in [("chat*", "*"), ("chat", "chat*"), ("a*c", "a*"), ("chat/*", "chat*"), ("a*b", "a*c")]
+        {
             assert!(!shadows(earlier, later), "{earlier} {later}");
         }
     }

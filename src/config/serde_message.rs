@@ -4,7 +4,7 @@
 //! have been the same since 1.0. A text that is not recognised is shown as it is.
 
 use super::exemplar;
-use super::key_path::{KeyPath, Step};
+use super::key_path::KeyPath;
 use super::mistake::Mistake;
 use super::suggestion::nearest;
 
@@ -20,7 +20,7 @@ pub(super) enum SerdeMessage {
 impl SerdeMessage {
     /// Recognises `message`.
     pub(super) fn parse(message: &str) -> Self {
-        let other = || Self::Other(message.replace("expected a sequence", "expected a list in brackets"));
+        let other = || Self::Other(in_words(message));
         let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
         // The name was written by a person and may hold anything, backticks too: the list starts after the last comma-expected.
         let parts = |rest: &str| -> Option<(String, Vec<String>)> {
@@ -56,6 +56,21 @@ impl SerdeMessage {
     }
 }
 
+/// Serde names types as Rust does; people who write TOML need not know it.
+fn in_words(message: &str) -> String {
+    [
+        ("expected a sequence", "expected a list in brackets"),
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected a boolean", "expected true or false"),
+        ("invalid type: sequence", "invalid type: list"),
+        ("invalid type: map", "invalid type: table"),
+        ("expected path string", "expected a path in quotes"),
+        ("expected a string", "expected a text in quotes"),
+    ]
+    .into_iter()
+    .fold(message.to_owned(), |message, (rust, words)| message.replace(rust, words))
+}
+
 /// An unknown key, with the key that was probably meant: here, or in another section.
 fn unknown_key(path: &KeyPath, name: &str, mut accepted: Vec<String>) -> Mistake {
     accepted.sort();
@@ -68,10 +83,6 @@ fn unknown_key(path: &KeyPath, name: &str, mut accepted: Vec<String>) -> Mistake
             Some(key) => mistake.remark(format!("there is `{key}`")),
             None => mistake.remark("no such key"),
         },
-    };
-    let mistake = match path.split_last() {
-        Some((section, Step::Key(_))) if !section.steps().is_empty() => mistake.fix(format!("in `{section}`")),
-        _ => mistake,
     };
     mistake.accepted(accepted)
 }

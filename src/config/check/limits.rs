@@ -81,16 +81,25 @@ fn sizes(config: &Config, report: &mut Report<'_>) {
     }
     for (key, size) in [("mailbox", sizes.mailbox), ("outbound_total", sizes.outbound_total)] {
         if size < sizes.message {
-            let mistake = Mistake::new(format!("`limits.{key}` ({size}) is smaller than one `limits.message` ({})", sizes.message));
-            let mistake = mistake.fix(format!("a message of that size could never pass: raise `limits.{key}` or lower `limits.message`"));
+            let mistake = Mistake::new(format!(
+                "`limits.{key}` ({size}) is smaller than one `limits.message` ({})",
+                sizes.message
+            ));
+            let mistake = mistake.fix(format!(
+                "a message of that size could never pass: raise `limits.{key}` or lower `limits.message`"
+            ));
             report.mistake_at_written(&[limits.key(key), message.clone()], mistake);
         }
     }
     let keeps = config.topics.iter().any(|rules| rules.history.size > 0);
     if keeps && sizes.history_total < sizes.message {
         let total = sizes.history_total;
-        let mistake = Mistake::new(format!("`limits.history_total` ({total}) is smaller than one `limits.message` ({})", sizes.message));
-        let mistake = mistake.fix("topics keep history, but there is no room for one publication: raise `limits.history_total`");
+        let mistake = Mistake::new(format!(
+            "`limits.history_total` ({total}) is smaller than one `limits.message` ({})",
+            sizes.message
+        ));
+        let mistake =
+            mistake.fix("topics keep history, but there is no room for one publication: raise `limits.history_total`");
         report.mistake_at_written(&[limits.key("history_total"), message], mistake);
     }
 }

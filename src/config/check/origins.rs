@@ -18,7 +18,9 @@ fn list(origins: &[String], path: &KeyPath, report: &mut Report<'_>) {
         if let Some(remark) = complaint(origin) {
             let path = path.index(index);
             let mistake = Mistake::new(format!("`{path}`: \"{origin}\" is not an origin")).remark(remark);
-            let mistake = mistake.fix("an origin is scheme://host or scheme://host:port in lower case, as browsers send it; \"*\" is any");
+            let mistake = mistake.fix(
+                "an origin is scheme://host or scheme://host:port in lower case, as browsers send it; \"*\" is any",
+            );
             report.mistake(&path, mistake);
         }
     }
@@ -31,7 +33,11 @@ fn complaint(origin: &str) -> Option<String> {
         return None;
     }
     let Some((scheme, rest)) = origin.split_once("://") else {
-        return Some(if origin.is_empty() { "empty".to_owned() } else { format!("did you mean \"https://{origin}\"?") });
+        return Some(if origin.is_empty() {
+            "empty".to_owned()
+        } else {
+            format!("did you mean \"https://{origin}\"?")
+        });
     };
     if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) {
         return Some("the scheme is not one".to_owned());
@@ -66,7 +72,9 @@ mod tests {
 
     #[test]
     fn origins_as_browsers_send_them_pass() {
-        for origin in ["*", "null", "http://localhost", "https://a.example:8443", "http://[::1]:8000", "chrome-extension://abc"] {
+        for origin in
+            ["*", "null", "http://localhost", "https://a.example:8443", "http://[::1]:8000", "chrome-extension://abc"]
+        {
             assert_eq!(complaint(origin), None, "{origin}");
         }
     }

@@ -19,7 +19,8 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         (endpoint.path.as_str(), path)
     });
     let pages = config.pages.iter().enumerate().map(|(index, page)| {
-        let shown = if page.directory.is_some() && page.path.len() > 1 { page.path.trim_end_matches('/') } else { &page.path };
+        let shown =
+            if page.directory.is_some() && page.path.len() > 1 { page.path.trim_end_matches('/') } else { &page.path };
         (shown, KeyPath::of("pages").index(index))
     });
     for (path, entry) in endpoints.chain(pages) {
@@ -38,14 +39,11 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     }
     for (index, page) in config.pages.iter().enumerate() {
         let entry = KeyPath::of("pages").index(index);
-        let given: Vec<&str> = [
-            ("text", page.text.is_some()),
-            ("file", page.file.is_some()),
-            ("directory", page.directory.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(key, given)| given.then_some(key))
-        .collect();
+        let given: Vec<&str> =
+            [("text", page.text.is_some()), ("file", page.file.is_some()), ("directory", page.directory.is_some())]
+                .into_iter()
+                .filter_map(|(key, given)| given.then_some(key))
+                .collect();
         let said = match given[..] {
             [_] => continue,
             [] => "none of them".to_owned(),
@@ -72,7 +70,9 @@ fn complaint(path: &str) -> Option<String> {
         return Some("without `.`, `..` and empty segments: clients resolve these before they ask".to_owned());
     }
     let odd = path.chars().find(|c| !c.is_ascii_graphic() || "?#\"<>\\^`{}|".contains(*c))?;
-    let encoded = percent_encoding::utf8_percent_encode(odd.encode_utf8(&mut [0; 4]), percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encoded =
+        percent_encoding::utf8_percent_encode(odd.encode_utf8(&mut [0; 4]), percent_encoding::NON_ALPHANUMERIC)
+            .to_string();
     Some(format!("{odd:?} cannot stand in a path; in a URL it is written {encoded}"))
 }
 
@@ -85,7 +85,14 @@ mod tests {
         for path in ["/", "/chat", "/socket/", "/a/b-c_d~e.f", "/caf%C3%A9"] {
             assert_eq!(complaint(path), None, "{path}");
         }
-        for (path, said) in [("chat", "\"/chat\""), ("/a/../b", ".."), ("/a//b", "empty"), ("/a b", "%20"), ("/a?b", "%3F"), ("", "\"/\"")] {
+        for (path, said) in [
+            ("chat", "\"/chat\""),
+            ("/a/../b", ".."),
+            ("/a//b", "empty"),
+            ("/a b", "%20"),
+            ("/a?b", "%3F"),
+            ("", "\"/\""),
+        ] {
             let complaint = complaint(path).unwrap_or_default();
             assert!(complaint.contains(said), "{path}: {complaint}");
         }

@@ -24,8 +24,10 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         positive(&slow.key("age"), rules.slow_consumer.age, report);
         let (lag, message) = (rules.slow_consumer.lag, config.limits.message);
         if lag < message {
-            let mistake = Mistake::new(format!("`{slow}.lag` ({lag}) is smaller than one `limits.message` ({message})"));
-            let mistake = mistake.fix("a subscriber would be slow after a single message: raise the lag or lower `limits.message`");
+            let mistake =
+                Mistake::new(format!("`{slow}.lag` ({lag}) is smaller than one `limits.message` ({message})"));
+            let mistake = mistake
+                .fix("a subscriber would be slow after a single message: raise the lag or lower `limits.message`");
             report.mistake_at_written(&[slow.key("lag"), KeyPath::of("limits").key("message")], mistake);
         }
     }
@@ -37,7 +39,8 @@ fn unreachable(config: &Config, index: usize, path: &KeyPath, report: &mut Repor
     let earlier = config.topics[..index].iter().position(|earlier| pattern::shadows(&earlier.pattern, later));
     if let Some(earlier) = earlier {
         let caught = &config.topics[earlier].pattern;
-        let mistake = Mistake::new(format!("`{path}` never applies: \"{caught}\" of `topics[{earlier}]` takes all its topics"));
+        let mistake =
+            Mistake::new(format!("`{path}` never applies: \"{caught}\" of `topics[{earlier}]` takes all its topics"));
         let mistake = mistake.fix("the first match wins: put the narrower pattern first");
         report.mistake(&path.key("pattern"), mistake);
     }
