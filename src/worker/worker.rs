@@ -19,7 +19,7 @@ use super::drain::Drain;
 use super::greeting::Greetings;
 use super::liveness::Wheel;
 use super::membership::Memberships;
-use super::poller::{Poller, Ready, Token};
+use super::poller::{Bell, Poller, Ready, Token};
 use super::reading::{Held, SCRATCH_BYTES};
 use super::slab::Slab;
 use super::turn::Stuck;
@@ -67,7 +67,7 @@ pub(crate) struct Seat {
     /// One listener per address.
     pub(crate) listeners: Vec<Listener>,
     /// The event that makes this worker look up; its mailbox writes it.
-    pub(crate) bell: Arc<OwnedFd>,
+    pub(crate) bell: Bell,
     /// Sockets that come here.
     pub(crate) arrivals: Receiver<Arrival>,
     /// The ways to all workers, by number.
