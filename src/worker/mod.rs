@@ -1,1 +1,3 @@
 //! Station `worker`.
+
+pub mod liveness;
