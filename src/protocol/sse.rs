@@ -149,3 +149,8 @@ fn chunk(body: &[u8]) -> Bytes {
     chunk.extend_from_slice(b"\r\n");
     chunk.freeze()
 }
+
+#[cfg(test)]
+pub(super) mod reader;
+#[cfg(test)]
+mod tests;
