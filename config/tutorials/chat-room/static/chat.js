@@ -6,6 +6,8 @@
 const LIST_LIMIT = 500; // messages kept on the page
 const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 15000;
+const OWN_UIDS_LIMIT = 50; // each connection brings one
+const OWN_UIDS_KEY = "chat-room-own-uids";
 
 const log = document.getElementById("log");
 const status = document.getElementById("status");
@@ -14,8 +16,10 @@ const message = document.getElementById("message");
 
 let socket = null;
 let uid = null;
-const ownUids = new Set(); // of this page: a reconnection brings a new one
 let retries = 0;
+
+// Kept for this tab, so that one's own messages are still one's own after a reload.
+let ownUids = (sessionStorage.getItem(OWN_UIDS_KEY) ?? "").split(" ");
 
 function say(state, words) {
   status.dataset.state = state;
@@ -23,7 +27,6 @@ function say(state, words) {
 }
 
 function connect() {
-  uid = null;
   say("connecting", "Connecting");
   socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/chat`);
   socket.onmessage = ({ data }) => {
@@ -31,6 +34,7 @@ function connect() {
     else receive(data);
   };
   socket.onclose = () => {
+    uid = null;
     const delay = Math.min(RETRY_LIMIT_MS, RETRY_FIRST_MS * 2 ** retries++) * (0.5 + Math.random());
     say("waiting", "Connection lost, reconnecting");
     setTimeout(connect, delay);
@@ -39,7 +43,8 @@ function connect() {
 
 function welcome(text) {
   uid = text;
-  ownUids.add(uid);
+  ownUids = [...ownUids, uid].slice(-OWN_UIDS_LIMIT);
+  sessionStorage.setItem(OWN_UIDS_KEY, ownUids.join(" "));
   retries = 0;
   document.body.dataset.uid = uid;
   // The history follows, and holds what the list showed before a reconnection.
@@ -56,7 +61,7 @@ function receive(text) {
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
   log.insertAdjacentHTML("beforeend", text);
   const added = log.lastElementChild;
-  if (added && ownUids.has(added.dataset.uid)) added.classList.add("own");
+  if (added && ownUids.includes(added.dataset.uid)) added.classList.add("own");
   while (log.childElementCount > LIST_LIMIT) log.firstElementChild.remove();
   if (atEnd || added?.classList.contains("own")) log.scrollTop = log.scrollHeight;
 }
