@@ -1,11 +1,17 @@
 //! What every HTTP handler can reach.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
+use super::body_budget::BodyBudget;
+use super::keys::{ApiKeys, KeysError};
+use super::route::{Route, Routes};
+use crate::accept::origin::{BadOrigin, Origins};
 use crate::admin::counters::Counters;
+use crate::admin::health::Health;
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::pages::{Pages, PagesError};
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
@@ -23,4 +29,110 @@ pub struct Surface {
     pub started: Instant,
     /// No configuration file was given: details of refusals may be shown.
     pub demo: bool,
+    /// Which path is what.
+    pub routes: Routes,
+    /// Files and texts.
+    pub pages: Pages,
+    /// The keys of `[api]`.
+    pub keys: ApiKeys,
+    /// What large answers may hold in memory together.
+    pub bodies: BodyBudget,
+    /// The readiness check and what it last found.
+    pub health: Health,
+    /// This process among others, in `/api/info`: a fresh UUID.
+    pub node: String,
+    /// [`Surface::started`] on the wall clock, since the Unix epoch.
+    started_unix: Duration,
+    origins: Origins,
+    endpoint_origins: Box<[Option<Origins>]>,
+}
+
+/// Why the HTTP surface cannot be made of a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum SurfaceError {
+    /// An entry of `server.origins` or of an endpoint's `origins` is no origin.
+    #[error("{key}: {source}")]
+    Origin {
+        /// The key it stands under.
+        key: String,
+        /// What is wrong with it.
+        source: BadOrigin,
+    },
+    /// `api.keys_file` cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// A file or directory of `[[pages]]` cannot be served.
+    #[error(transparent)]
+    Pages(#[from] PagesError),
+}
+
+impl Surface {
+    /// Prepares everything: compiles origins and routes, reads the key file, resolves the pages. Blocks on files.
+    pub fn new(
+        hub: Arc<Hub>,
+        config: Arc<Config>,
+        counters: Arc<Counters>,
+        started: Instant,
+        demo: bool,
+    ) -> Result<Self, SurfaceError> {
+        let origins = Origins::new(&config.server.origins)
+            .map_err(|source| SurfaceError::Origin { key: "server.origins".to_owned(), source })?;
+        let endpoint_origins = config.endpoints.iter().map(|endpoint| {
+            let compiled = endpoint.origins.as_deref().map(Origins::new).transpose();
+            compiled.map_err(|source| SurfaceError::Origin {
+                key: format!("endpoints.origins of {:?}", endpoint.path),
+                source,
+            })
+        });
+        let endpoint_origins = endpoint_origins.collect::<Result<_, _>>()?;
+        let since_start = started.elapsed();
+        let now_unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(Self {
+            routes: Routes::new(&config),
+            pages: Pages::new(&config)?,
+            keys: ApiKeys::new(&config.api)?,
+            bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
+            health: Health::new(),
+            node: uuid::Uuid::new_v4().to_string(),
+            started_unix: now_unix.saturating_sub(since_start),
+            origins,
+            endpoint_origins,
+            hub,
+            config,
+            counters,
+            started,
+            demo,
+        })
+    }
+
+    /// The origin rules of a route: an endpoint's own if it has some, else those of `server.origins`.
+    pub fn origins(&self, route: &Route) -> &Origins {
+        let of_endpoint = match route {
+            Route::Endpoint(index) => self.endpoint_origins.get(*index).and_then(Option::as_ref),
+            Route::Topic(_)
+            | Route::BadTopic(_)
+            | Route::Api(_)
+            | Route::Page(_)
+            | Route::TryIt
+            | Route::Metrics
+            | Route::Live
+            | Route::Ready
+            | Route::Unknown => None,
+        };
+        of_endpoint.unwrap_or(&self.origins)
+    }
+
+    /// `at` on the wall clock, in milliseconds since the Unix epoch.
+    ///
+    /// Counted from one reading of the wall clock at start, so that the same publication always has the same time,
+    /// whatever the clock is set to later.
+    pub fn unix_millis(&self, at: Instant) -> u64 {
+        let since_start = at.saturating_duration_since(self.started);
+        u64::try_from((self.started_unix + since_start).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// When the process started, since the Unix epoch.
+    pub fn started_unix(&self) -> Duration {
+        self.started_unix
+    }
 }
