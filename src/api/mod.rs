@@ -23,6 +23,7 @@ pub(crate) mod testing;
 pub mod topics;
 
 pub use problem::problem;
+pub use query::pairs as query;
 pub use route::{Route, Routes};
 pub use serve::serve;
 pub use surface::{Body, Surface, SurfaceError};

@@ -1,17 +1,22 @@
 //! What every HTTP handler can reach.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use hyper::Response;
+
 use super::body_budget::BodyBudget;
-use super::keys::{ApiKeys, KeysError};
-use super::route::{Route, Routes};
+use super::keys::ApiKeys;
+use super::problem::problem;
+use super::route::Routes;
 use crate::accept::origin::{BadOrigin, Origins};
 use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::pages::{Pages, PagesError};
+use crate::refusal::Refusal;
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
@@ -43,7 +48,8 @@ pub struct Surface {
     pub node: String,
     /// [`Surface::started`] on the wall clock, since the Unix epoch.
     started_unix: Duration,
-    origins: Origins,
+    /// The rules of `server.origins`.
+    pub origins: Origins,
     endpoint_origins: Box<[Option<Origins>]>,
 }
 
@@ -58,16 +64,13 @@ pub enum SurfaceError {
         /// What is wrong with it.
         source: BadOrigin,
     },
-    /// `api.keys_file` cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
     /// A file or directory of `[[pages]]` cannot be served.
     #[error(transparent)]
     Pages(#[from] PagesError),
 }
 
 impl Surface {
-    /// Prepares everything: compiles origins and routes, reads the key file, resolves the pages. Blocks on files.
+    /// Prepares everything: compiles origins and routes, resolves the pages. Blocks on files.
     pub fn new(
         hub: Arc<Hub>,
         config: Arc<Config>,
@@ -90,7 +93,7 @@ impl Surface {
         Ok(Self {
             routes: Routes::new(&config),
             pages: Pages::new(&config)?,
-            keys: ApiKeys::new(&config.api)?,
+            keys: ApiKeys::new(&config.api),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::new(),
             node: uuid::Uuid::new_v4().to_string(),
@@ -105,21 +108,14 @@ impl Surface {
         })
     }
 
-    /// The origin rules of a route: an endpoint's own if it has some, else those of `server.origins`.
-    pub fn origins(&self, route: &Route) -> &Origins {
-        let of_endpoint = match route {
-            Route::Endpoint(index) => self.endpoint_origins.get(*index).and_then(Option::as_ref),
-            Route::Topic(_)
-            | Route::BadTopic(_)
-            | Route::Api(_)
-            | Route::Page(_)
-            | Route::TryIt
-            | Route::Metrics
-            | Route::Live
-            | Route::Ready
-            | Route::Unknown => None,
-        };
-        of_endpoint.unwrap_or(&self.origins)
+    /// The origin rules of an endpoint: its own if it has some, else those of `server.origins`.
+    pub fn endpoint_origins(&self, index: usize) -> &Origins {
+        self.endpoint_origins.get(index).and_then(Option::as_ref).unwrap_or(&self.origins)
+    }
+
+    /// The answer that refuses a request; see [`problem`].
+    pub fn problem(&self, refusal: Refusal, detail: impl Display) -> Response<Body> {
+        problem(refusal, detail, self)
     }
 
     /// `at` on the wall clock, in milliseconds since the Unix epoch.
