@@ -108,7 +108,7 @@ pub(crate) fn dial(target: &Target, source_addresses: u8, number: usize) -> Resu
     let socket = Socket::new(Domain::for_address(target.address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    if let IpAddr::V4(_) = target.address.ip() {
+    if target.address.is_ipv4() {
         let last = 1 + (number % usize::from(source_addresses.max(1))) as u8;
         let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0);
         socket.bind(&source.into()).with_context(|| format!("source address {source}: raise --source-addresses"))?;

@@ -70,7 +70,12 @@ pub(crate) fn run(name: &str, scenario: &Scenario, target: &Target, server: Opti
         verdict: ledger.verdict(),
         endings,
         server,
-        generator: GeneratorCost::new(end.generator.since(start.generator), measured_s),
+        generator: GeneratorCost::new(
+            end.generator.since(start.generator),
+            measured_s,
+            deliveries,
+            server.map(|server| server.cpu_share),
+        ),
     })
 }
 

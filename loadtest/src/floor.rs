@@ -127,10 +127,12 @@ impl Floor {
         let start = client.inbox.restore(&mut self.scratch);
         // Exactly one read of the size that a server would use; not all of the scratch buffer.
         let filled = match recv(&client.socket, &mut self.scratch[start..start + READ_BYTES], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return Ok(self.forget(number)),
-            Ok((count, _)) => start + count,
+            Ok((count, _)) if count > 0 => start + count,
             Err(Errno::AGAIN | Errno::INTR) => start,
-            Err(_) => return Ok(self.forget(number)),
+            Ok(_) | Err(_) => {
+                self.forget(number);
+                return Ok(());
+            }
         };
         if client.path.is_none() {
             return self.shake_hands(number, filled);

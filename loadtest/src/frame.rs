@@ -196,8 +196,9 @@ mod tests {
         use fastwebsockets::{Frame as Theirs, OpCode, Payload};
         for length in LENGTHS {
             let payload: Vec<u8> = (0..length).map(|at| (at * 7) as u8).collect();
-            let mut their_bytes = Vec::new();
-            Theirs::new(true, OpCode::Binary, None, Payload::Borrowed(&payload)).write(&mut their_bytes);
+            let mut buffer = Vec::new();
+            let mut theirs = Theirs::new(true, OpCode::Binary, None, Payload::Borrowed(&payload));
+            let their_bytes = theirs.write(&mut buffer);
             let mut our_bytes = Vec::new();
             write_plain(&mut our_bytes, Opcode::Binary, &payload);
             assert!(our_bytes == their_bytes, "plain, {length} bytes");
@@ -205,8 +206,7 @@ mod tests {
             let key = [0x12, 0x34, 0x56, 0x78];
             let mut theirs = Theirs::new(true, OpCode::Text, Some(key), Payload::Owned(payload.clone()));
             theirs.mask();
-            let mut their_bytes = Vec::new();
-            theirs.write(&mut their_bytes);
+            let their_bytes = theirs.write(&mut buffer);
             let mut our_bytes = Vec::new();
             write_masked(&mut our_bytes, Opcode::Text, key, length, |out| out.extend_from_slice(&payload));
             assert!(our_bytes == their_bytes, "masked, {length} bytes");

@@ -45,6 +45,14 @@ pub(crate) struct Fleet {
     early: Vec<SubscriberId>,
 }
 
+/// Whether a read took all there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+enum Reading {
+    All,
+    MayHaveMore,
+}
+
 #[derive(Debug)]
 struct Member {
     /// `None` once the connection has ended.
@@ -75,7 +83,7 @@ impl Fleet {
     pub(crate) fn extend(&mut self, connections: Vec<Connected>) -> Result<()> {
         for Connected { socket, early } in connections {
             let subscriber = SubscriberId(self.members.len() as u32);
-            self.poller.add(&socket, u64::from(subscriber.0), Interest::Read)?;
+            self.poller.add(&socket, u64::from(subscriber.0), Interest::ReadEdge)?;
             if !early.is_empty() {
                 self.early.push(subscriber);
             }
@@ -106,7 +114,7 @@ impl Fleet {
             Ok(flushed) => {
                 let blocked = flushed == Flushed::Blocked;
                 if blocked != member.blocked {
-                    let interest = if blocked { Interest::ReadAndWrite } else { Interest::Read };
+                    let interest = if blocked { Interest::ReadAndWriteEdge } else { Interest::ReadEdge };
                     self.poller.change(socket, u64::from(subscriber.0), interest)?;
                     member.blocked = blocked;
                 }
@@ -120,7 +128,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits up to `timeout_ms`, reads once from everyone who has something, and hands foreign events to `others`.
+    /// Waits up to `timeout_ms`, reads what everyone has, and hands foreign events to `others`.
     pub(crate) fn turn(&mut self, timeout_ms: u32, watch: &mut impl Watch, others: &mut Vec<Ready>) -> Result<()> {
         for subscriber in std::mem::take(&mut self.early) {
             let start = self.members[subscriber.index()].inbox.restore(&mut self.scratch);
@@ -135,7 +143,10 @@ impl Fleet {
             }
             let subscriber = SubscriberId(event.token as u32);
             if event.readable {
-                self.read(subscriber, watch)?;
+                // Edge triggered: read until less came than was asked for, and to the end if there is one.
+                while self.read(subscriber, watch)? == Reading::MayHaveMore
+                    || (event.finished && self.is_open(subscriber))
+                {}
             }
             if event.writable && self.members[subscriber.index()].blocked {
                 self.flush(subscriber, watch)?;
@@ -145,9 +156,9 @@ impl Fleet {
         Ok(())
     }
 
-    fn read(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<()> {
+    fn read(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<Reading> {
         let member = &mut self.members[subscriber.index()];
-        let Some(socket) = &member.socket else { return Ok(()) };
+        let Some(socket) = &member.socket else { return Ok(Reading::All) };
         let start = member.inbox.restore(&mut self.scratch);
         let outcome = recv(socket, &mut self.scratch[start..], RecvFlags::DONTWAIT);
         let read_ns = clock::now_ns();
@@ -158,7 +169,13 @@ impl Fleet {
             Err(Errno::AGAIN | Errno::INTR) => (start, None),
             Err(error) => (start, Some(format!("read: {error}"))),
         };
-        self.digest(subscriber, filled, read_ns, ending, watch)
+        let was_full = filled == self.scratch.len();
+        self.digest(subscriber, filled, read_ns, ending, watch)?;
+        Ok(if was_full { Reading::MayHaveMore } else { Reading::All })
+    }
+
+    fn is_open(&self, subscriber: SubscriberId) -> bool {
+        self.members[subscriber.index()].socket.is_some()
     }
 
     /// Understands the first `filled` bytes of the scratch buffer as what `subscriber` received.

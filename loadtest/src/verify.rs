@@ -175,11 +175,6 @@ impl Ledger {
         lane.published - lane.completed
     }
 
-    /// Publications of `lane` that may be in flight at once.
-    pub(crate) fn in_flight_limit(&self, lane: LaneId) -> u64 {
-        self.lanes[lane.index()].slots.len() as u64
-    }
-
     /// Notes the next publication of `lane`, due at `intended_ns`, and returns its stamp.
     ///
     /// `None` if as many are in flight as the ledger has room for, or nobody is left to receive it.
