@@ -10,6 +10,8 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use crate::clock;
+
 /// Events taken per wait. Enough that the wait itself is negligible per event.
 const EVENTS_PER_WAIT: usize = 1024;
 
@@ -98,11 +100,15 @@ impl Poller {
 
     /// Waits for at most `timeout_ms`, or until the alarm, and replaces `ready` by what is ready.
     pub(crate) fn wait(&mut self, timeout_ms: u32, ready: &mut Vec<Ready>) -> io::Result<()> {
+        // The alarm bounds the wait, not a timeout of epoll's: that is a timer to arm and cancel for every sleep.
+        let now_ns = clock::now_ns();
+        let latest_ns = now_ns + u64::from(timeout_ms) * 1_000_000;
+        if self.alarm_ns <= now_ns || self.alarm_ns > latest_ns {
+            self.wake_at(latest_ns)?;
+        }
         ready.clear();
         self.events.clear();
-        let timeout =
-            Timespec { tv_sec: i64::from(timeout_ms / 1000), tv_nsec: i64::from(timeout_ms % 1000) * 1_000_000 };
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
