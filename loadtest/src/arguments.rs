@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -87,6 +88,12 @@ pub(crate) enum Command {
     FloorServer {
         #[arg(long)]
         batch: bool,
+    },
+    /// Becomes another program that ends with its parent; used by `compare`
+    #[command(hide = true)]
+    RunTied {
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
     },
 }
 

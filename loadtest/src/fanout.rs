@@ -44,7 +44,7 @@ pub(crate) fn run(name: &str, scenario: &Scenario, target: &Target, server: Opti
     let connected = server.map(Memory::of).transpose()?;
 
     let mut traffic = Traffic::new(scenario, target, connections, run)?;
-    let (start, end) = traffic.drive(scenario, server, &progress)?;
+    let Driven { start, end, unpublished } = traffic.drive(scenario, server, &progress)?;
     progress.done();
 
     let Recorder { ledger, latencies, endings, .. } = traffic.recorder;
@@ -64,6 +64,7 @@ pub(crate) fn run(name: &str, scenario: &Scenario, target: &Target, server: Opti
         scenario: scenario.clone(),
         measured_s,
         publications: end.published - start.published,
+        unpublished,
         deliveries,
         deliveries_per_s: deliveries as f64 / measured_s,
         latency: Latency::of(&latencies),
@@ -89,6 +90,13 @@ struct Mark {
     generator: CpuTime,
 }
 
+/// What was driven: the marks between which was measured, and what an open loop could not publish.
+struct Driven {
+    start: Mark,
+    end: Mark,
+    unpublished: u64,
+}
+
 struct Traffic {
     fleet: Fleet,
     publishers: Publishers,
@@ -108,9 +116,8 @@ impl Traffic {
         Ok(Self { fleet, publishers, recorder: Recorder::new(ledger, payloads) })
     }
 
-    /// Publishes through warm-up and measured time, then waits for the stragglers. Returns the marks between which
-    /// was measured.
-    fn drive(&mut self, scenario: &Scenario, server: Option<Pid>, progress: &Progress) -> Result<(Mark, Mark)> {
+    /// Publishes through warm-up and measured time, then waits for the stragglers.
+    fn drive(&mut self, scenario: &Scenario, server: Option<Pid>, progress: &Progress) -> Result<Driven> {
         let begin_ns = clock::now_ns();
         let measure_ns = begin_ns + clock::seconds_to_ns(scenario.warmup_s);
         let end_ns = measure_ns + clock::seconds_to_ns(scenario.duration_s);
@@ -159,7 +166,11 @@ impl Traffic {
                 shown = (now_ns, delivered);
             }
         }
-        Ok((start.context("invariant: the start was marked")?, end.context("invariant: the end was marked")?))
+        Ok(Driven {
+            start: start.context("invariant: the start was marked")?,
+            end: end.context("invariant: the end was marked")?,
+            unpublished: schedule.map_or(0, |schedule| schedule.behind(end_ns)),
+        })
     }
 
     /// Fills the window of each of `lanes`, one write per lane.

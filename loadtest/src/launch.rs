@@ -1,15 +1,17 @@
 //! Starts the servers under test as child processes on a CPU of their own, and ends them.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock;
 use crate::cpu;
@@ -85,8 +87,9 @@ impl Launched {
         };
         let log_path = folder.join("hub.log");
         let log = File::create(&log_path)?;
-        let mut command = Command::new(binary);
-        command.arg("--config").arg(&config).arg("serve");
+        // Through this program, so that the hub ends when this process does, even if it is killed.
+        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+        command.arg("run-tied").arg("--").arg(binary).arg("--config").arg(&config).arg("serve");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = spawn_pinned(&mut command, server_cpu).with_context(|| format!("starting {}", binary.display()))?;
         let mut launched = Self { child, target: Target::local(port.unwrap_or(0)), folder: Some(folder) };
@@ -133,6 +136,15 @@ impl Drop for Launched {
             let _ = fs::remove_dir_all(folder);
         }
     }
+}
+
+/// Becomes `program` with `arguments`, in a process that gets SIGTERM when its parent ends.
+///
+/// Returns only if that fails.
+pub(crate) fn run_tied(command: &[OsString]) -> Result<()> {
+    let [program, arguments @ ..] = command else { bail!("no program to run") };
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    Err(Command::new(program).args(arguments).exec()).with_context(|| format!("{}", program.display()))
 }
 
 /// SIGTERM, a little patience, SIGKILL.

@@ -102,6 +102,7 @@ fn run(command: Command) -> Result<bool> {
             show(&report, json)?;
             Ok(report.is_clean())
         }
+        Command::RunTied { command } => launch::run_tied(&command).map(|()| true),
         Command::FloorServer { batch } => {
             floor::serve(if batch { Sending::PerBurst } else { Sending::PerPublication })?;
             Ok(true)

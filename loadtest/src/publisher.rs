@@ -216,6 +216,12 @@ impl Schedule {
         (self.next, self.start_ns + (self.next as f64 * self.interval_ns) as u64)
     }
 
+    /// Publications that were due before `end_ns` and have not been published.
+    pub(crate) fn behind(&self, end_ns: u64) -> u64 {
+        let due = (end_ns.saturating_sub(self.start_ns) as f64 / self.interval_ns).ceil() as u64;
+        due.saturating_sub(self.next)
+    }
+
     /// The next one was published.
     pub(crate) fn advance(&mut self) {
         self.next += 1;
@@ -255,5 +261,14 @@ mod tests {
             })
             .collect();
         assert_eq!(due, [1_000_000, 334_333_333, 667_666_666, 1_001_000_000]);
+    }
+
+    #[test]
+    fn what_was_due_and_not_published_is_counted() {
+        let schedule = Schedule { start_ns: 1_000, interval_ns: 100.0, next: 3 };
+        // Due before 1,500: at 1,000, 1,100, 1,200, 1,300 and 1,400.
+        assert_eq!(schedule.behind(1_500), 2);
+        assert_eq!(schedule.behind(1_300), 0);
+        assert_eq!(schedule.behind(0), 0);
     }
 }

@@ -27,6 +27,9 @@ pub(crate) struct Report {
     pub(crate) measured_s: f64,
     /// Publications in the measured time.
     pub(crate) publications: u64,
+    /// Of an open loop: publications that were due by the end and never made, because too much was in flight. Their
+    /// latencies are not in the percentiles; more than a few, and the rate is over what the server can do.
+    pub(crate) unpublished: u64,
     /// Deliveries read in the measured time.
     pub(crate) deliveries: u64,
     /// Their rate.
@@ -167,6 +170,13 @@ impl fmt::Display for Report {
             writeln!(f, "              {ending}")?;
         }
         writeln!(f, "  latency     {}", self.latency)?;
+        if self.unpublished > 0 {
+            writeln!(
+                f,
+                "  warning     {} publications were due and not made: the server is behind this rate",
+                self.unpublished
+            )?;
+        }
         match &self.server {
             Some(server) => {
                 writeln!(
