@@ -29,7 +29,7 @@ pub(crate) fn run(place: &Place, cases: &[String]) -> anyhow::Result<Report> {
     let echo = EchoHub::start(&hub, &leavings)?;
 
     let specification = leavings.join("fuzzingclient.json");
-    let reports = leavings.join("reports");
+    let reports = leavings.join("cases");
     if reports.exists() {
         // Results of an earlier run must not pass for this one's.
         fs::remove_dir_all(&reports).context("the reports of the last run")?;

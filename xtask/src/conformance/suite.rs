@@ -45,15 +45,18 @@ impl Suite {
         if stamp.is_current() {
             return Ok(suite);
         }
-        // Only to fetch the installers: pip's old version cannot install itself from nothing.
         let mut programs = Report::default();
         Program::require(&[Program::Python], &mut programs)?;
         let python3 = Program::Python.path()?;
         stamp.clear()?;
         Archive::open(RELEASE, &suite.folder.join("apt"))?.unpack(&DEBIAN_PACKAGES, &suite.folder.join("system"))?;
 
+        // Only to fetch the installers: the old pip cannot fetch itself. Debian's own Python 3 has pip only in
+        // environments.
+        let environment = suite.folder.join("fetcher");
+        must(Step::new("make a Python environment to fetch with", python3).args(["-m", "venv"]).args([&environment]))?;
         let installers = suite.folder.join("installers");
-        let fetch = Step::new("fetch Python 2's installers", python3)
+        let fetch = Step::new("fetch Python 2's installers", environment.join("bin/python"))
             .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
             .args([&installers])
             .args(INSTALLERS);

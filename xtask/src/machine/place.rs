@@ -60,6 +60,6 @@ impl Place {
 
     /// A folder for what a command leaves to look at, beside what cargo builds.
     pub(crate) fn leavings(&self, name: &str) -> PathBuf {
-        self.built.join("xtask").join(name)
+        self.built.join("reports").join(name)
     }
 }
