@@ -38,6 +38,12 @@ pub enum Refusal {
     TooManyTopics,
     /// A JSON message of an endpoint with a template is not what it asks for.
     BadMessage,
+    /// The path is a WebSocket endpoint and the request is plain HTTP (426).
+    UpgradeRequired,
+    /// The request's body did not arrive in time (408).
+    BodyTimeout,
+    /// Something failed on the server's side; the log says what (500).
+    InternalError,
 }
 
 impl Refusal {
@@ -59,6 +65,9 @@ impl Refusal {
         Self::TooManyConnections,
         Self::TooManyTopics,
         Self::BadMessage,
+        Self::UpgradeRequired,
+        Self::BodyTimeout,
+        Self::InternalError,
     ];
 
     /// The stable code: kebab case, as in `fanfare explain CODE` and the metric label.
@@ -80,6 +89,9 @@ impl Refusal {
             Self::TooManyConnections => "too-many-connections",
             Self::TooManyTopics => "too-many-topics",
             Self::BadMessage => "bad-message",
+            Self::UpgradeRequired => "upgrade-required",
+            Self::BodyTimeout => "body-timeout",
+            Self::InternalError => "internal-error",
         }
     }
 
@@ -90,11 +102,13 @@ impl Refusal {
             Self::BadHandshake | Self::BadTopicName | Self::BadParameter | Self::BadBody | Self::BadMessage => {
                 StatusCode::BAD_REQUEST
             }
-            Self::BadWebSocketVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::BadWebSocketVersion | Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownKey => StatusCode::UNAUTHORIZED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Draining | Self::TooManyConnections | Self::TooManyTopics => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -118,6 +118,10 @@ pub struct Counters {
     pub published_client: Counter,
     /// Refusals by [`Refusal::index`]: handshakes and HTTP requests.
     pub refused: Box<[Counter]>,
+    /// Publishes over HTTP that were refused, by [`Refusal::index`].
+    pub rejected_http: Box<[Counter]>,
+    /// Publishes from clients that were refused, by [`Refusal::index`].
+    pub rejected_client: Box<[Counter]>,
     /// Recoveries: complete, gap, none.
     pub recoveries: [Counter; 3],
 }
@@ -130,11 +134,21 @@ impl Counters {
             published_http: Counter::default(),
             published_client: Counter::default(),
             refused: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
+            rejected_http: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
+            rejected_client: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
             recoveries: Default::default(),
         }
     }
     /// Counts a refusal.
     pub fn refuse(&self, refusal: Refusal) {
         self.refused[refusal.index()].add(1);
+    }
+    /// Counts a publish over HTTP that was refused.
+    pub fn reject_http(&self, refusal: Refusal) {
+        self.rejected_http[refusal.index()].add(1);
+    }
+    /// Counts a publish from a client that was refused.
+    pub fn reject_client(&self, refusal: Refusal) {
+        self.rejected_client[refusal.index()].add(1);
     }
 }

@@ -1,7 +1,46 @@
 //! The configuration: one plain struct with defaults, read from TOML and the environment.
+//!
+//! Reading order: [`Config`] and its sections ([`server`], [`limits`], [`topics`], [`endpoints`], …), [`units`];
+//! then how a file becomes one: [`loader`], [`document`] (TOML with the place of every key), [`environment`],
+//! [`check`] (what the types cannot say), [`mistake`] and [`place`] (what is told to the person who wrote it).
+//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, and nobody else.
 
+mod address;
+mod api;
+mod check;
+mod document;
+mod endpoints;
+mod environment;
+mod exemplar;
+mod key_path;
+mod limits;
+mod loader;
+mod log;
+mod memory;
+mod mistake;
+mod pages;
+mod pattern;
+mod place;
+mod serde_message;
+mod server;
 mod settings;
+mod suggestion;
+#[cfg(test)]
+mod tests;
+mod topics;
 mod units;
 
-pub use settings::*;
-pub use units::{ByteSize, Span};
+pub use api::Api;
+pub use endpoints::{Announce, Endpoint};
+pub use limits::Limits;
+pub use loader::{Loaded, Source};
+pub use log::{Log, LogFormat};
+pub use memory::{MemoryBound, MemoryItem};
+pub use mistake::{ConfigError, Mistake, Mistakes};
+pub use pages::Page;
+pub use pattern::matches as pattern_matches;
+pub use server::{Liveness, Server, Sse};
+pub use settings::Config;
+pub use suggestion::nearest;
+pub use topics::{History, PublishRule, SlowConsumer, SlowPolicy, TopicRules};
+pub use units::{ByteSize, ParseUnitError, Span};

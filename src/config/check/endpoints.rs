@@ -1,0 +1,77 @@
+//! Endpoints whose keys do not fit together.
+
+use super::super::endpoints::Endpoint;
+use super::super::key_path::KeyPath;
+use super::super::mistake::Mistake;
+use super::super::settings::Config;
+use super::super::topics::PublishRule;
+use super::limits::positive;
+use super::report::Report;
+use crate::hub::TopicName;
+
+pub(super) fn check(config: &mut Config, report: &mut Report<'_>) {
+    for (index, endpoint) in config.endpoints.iter().enumerate() {
+        let path = KeyPath::of("endpoints").index(index);
+        topic(config, endpoint, &path, report);
+        template(endpoint, &path, report);
+        if let Some(interval) = endpoint.ping_interval {
+            positive(&path.key("ping_interval"), interval, report);
+        }
+        let speaks = endpoint.identify || endpoint.welcome.is_some() || endpoint.reply.is_some();
+        if endpoint.topic.is_none() && !speaks {
+            report.warn(&path, &format!("`{path}` does nothing: it has no topic, reply, welcome or identify"));
+        }
+    }
+    for (index, endpoint) in config.endpoints.iter_mut().enumerate() {
+        let written = report.is_written(&KeyPath::of("endpoints").index(index).key("fields"));
+        if endpoint.template.is_some() && !written {
+            endpoint.fields = Endpoint::DEFAULT_FIELDS.map(str::to_owned).to_vec();
+        }
+    }
+}
+
+fn topic(config: &Config, endpoint: &Endpoint, path: &KeyPath, report: &mut Report<'_>) {
+    let Some(topic) = &endpoint.topic else {
+        let wants = [
+            ("replay", endpoint.replay),
+            ("announce", !endpoint.announce.is_silent()),
+            ("template", endpoint.template.is_some()),
+        ];
+        for (key, wanted) in wants {
+            if wanted {
+                let mistake = Mistake::new(format!("`{path}.{key}` needs a topic")).remark("of which topic?");
+                report.mistake(&path.key(key), mistake.fix(format!("add `topic = \"…\"` to `{path}`")));
+            }
+        }
+        return;
+    };
+    if let Err(error) = TopicName::new(topic) {
+        report.mistake(&path.key("topic"), Mistake::new(format!("`{path}.topic`: {error}")));
+    }
+    let rules = config.rules_for(topic);
+    if endpoint.replay && rules.is_none_or(|rules| rules.history.size == 0) {
+        let what = format!("`{path}.replay` has nothing to replay: no [[topics]] entry gives \"{topic}\" a history");
+        report.warn(&path.key("replay"), &what);
+    }
+    if rules.is_none_or(|rules| rules.publish == PublishRule::Api) {
+        let what = format!(
+            "clients of `{path}` can only listen: publishing to \"{topic}\" needs a [[topics]] entry with publish = \"subscribers\""
+        );
+        report.warn(&path.key("topic"), &what);
+    }
+}
+
+fn template(endpoint: &Endpoint, path: &KeyPath, report: &mut Report<'_>) {
+    if endpoint.template.is_none() && !endpoint.fields.is_empty() {
+        let mistake = Mistake::new(format!("`{path}.fields` needs a template")).remark("fields of what?");
+        report.mistake(&path.key("fields"), mistake.fix(format!("add `template = \"message.html\"` to `{path}`")));
+    }
+    for (index, field) in endpoint.fields.iter().enumerate() {
+        let here = path.key("fields").index(index);
+        if field.is_empty() {
+            report.mistake(&here, Mistake::new(format!("`{here}` is empty")));
+        } else if endpoint.fields[..index].contains(field) {
+            report.mistake(&here, Mistake::new(format!("`{path}.fields` has \"{field}\" twice")));
+        }
+    }
+}

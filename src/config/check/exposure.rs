@@ -1,0 +1,50 @@
+//! Publishing open to anyone, on an address that anyone may reach.
+
+use super::super::address::is_private_to_this_machine;
+use super::super::key_path::KeyPath;
+use super::super::mistake::Mistake;
+use super::super::settings::Config;
+use super::super::topics::PublishRule;
+use super::report::Report;
+
+pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+    if config.server.anyone_may_publish_from_public_addresses {
+        return;
+    }
+    let public = config.server.listen.iter().position(|address| !is_private_to_this_machine(address));
+    let (Some(index), Some(opening)) = (public, opening(config)) else { return };
+    let address = config.server.listen[index];
+    let mistake = Mistake::new(format!("{address} can be reached from outside this machine, and {opening}"))
+        .remark("public")
+        .fix(
+            "listen on 127.0.0.1 behind a proxy, or publish = \"api\", or say that it is meant: \
+             server.anyone_may_publish_from_public_addresses = true",
+        );
+    report.mistake(&KeyPath::of("server").key("listen").index(index), mistake);
+}
+
+/// What lets anyone publish, in words.
+///
+/// Endpoints and `subscribers` count: whoever can connect can subscribe, and so publish.
+fn opening(config: &Config) -> Option<String> {
+    let open = |rule: PublishRule| match rule {
+        PublishRule::Anyone | PublishRule::Subscribers => true,
+        PublishRule::Api => false,
+    };
+    let by_endpoint = config.endpoints.iter().find_map(|endpoint| {
+        let topic = endpoint.topic.as_deref()?;
+        let rules = config.rules_for(topic)?;
+        open(rules.publish).then(|| format!("anyone who connects to {} may publish to \"{topic}\"", endpoint.path))
+    });
+    by_endpoint.or_else(|| {
+        let rules = config.topics.iter().find(|rules| open(rules.publish))?;
+        Some(match rules.publish {
+            PublishRule::Subscribers => {
+                format!("anyone who subscribes to \"{}\" may publish (publish = \"subscribers\")", rules.pattern)
+            }
+            PublishRule::Anyone | PublishRule::Api => {
+                format!("anyone may publish to \"{}\" (publish = \"anyone\")", rules.pattern)
+            }
+        })
+    })
+}

@@ -1,0 +1,58 @@
+//! Rules of topics that never apply, or that no publication fits.
+
+use super::super::key_path::KeyPath;
+use super::super::mistake::Mistake;
+use super::super::pattern;
+use super::super::settings::Config;
+use super::super::topics::PublishRule;
+use super::limits::positive;
+use super::report::Report;
+
+pub(super) fn check(config: &Config, report: &mut Report<'_>) {
+    for (index, rules) in config.topics.iter().enumerate() {
+        let path = KeyPath::of("topics").index(index);
+        if rules.pattern.is_empty() {
+            let mistake = Mistake::new(format!("`{path}.pattern` is empty")).remark("\"*\" stands for every topic");
+            report.mistake(&path.key("pattern"), mistake);
+        }
+        unreachable(config, index, &path, report);
+        let history = path.key("history");
+        if rules.history.size > 0 {
+            positive(&history.key("ttl"), rules.history.ttl, report);
+        }
+        let slow = path.key("slow_consumer");
+        positive(&slow.key("age"), rules.slow_consumer.age, report);
+        let (lag, message) = (rules.slow_consumer.lag, config.limits.message);
+        if lag < message {
+            let mistake =
+                Mistake::new(format!("`{slow}.lag` ({lag}) is smaller than one `limits.message` ({message})"));
+            let mistake = mistake
+                .fix("a subscriber would be slow after a single message: raise the lag or lower `limits.message`");
+            report.mistake_at_written(&[slow.key("lag"), KeyPath::of("limits").key("message")], mistake);
+        }
+    }
+    unpublishable(config, report);
+}
+
+fn unreachable(config: &Config, index: usize, path: &KeyPath, report: &mut Report<'_>) {
+    let later = &config.topics[index].pattern;
+    let earlier = config.topics[..index].iter().position(|earlier| pattern::shadows(&earlier.pattern, later));
+    if let Some(earlier) = earlier {
+        let caught = &config.topics[earlier].pattern;
+        let mistake =
+            Mistake::new(format!("`{path}` never applies: \"{caught}\" of `topics[{earlier}]` takes all its topics"));
+        let mistake = mistake.fix("the first match wins: put the narrower pattern first");
+        report.mistake(&path.key("pattern"), mistake);
+    }
+}
+
+/// Without a key, topics that only the API may publish to stay silent.
+fn unpublishable(config: &Config, report: &mut Report<'_>) {
+    let no_keys = config.api.keys.is_empty() && config.api.keys_file.is_none();
+    for (index, rules) in config.topics.iter().enumerate() {
+        if no_keys && rules.publish == PublishRule::Api {
+            let what = format!("only the API may publish to \"{}\", and `api.keys` has no key", rules.pattern);
+            report.warn(&KeyPath::of("topics").index(index), &what);
+        }
+    }
+}

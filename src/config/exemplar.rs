@@ -1,0 +1,119 @@
+//! A configuration in which every key has a value: the one place that knows all keys by name.
+//!
+//! Written without `..Default::default()`, so that a new key breaks the build until it is here, and with it in the
+//! environment, in the suggestions and in the test of `config/fanfare.toml`.
+
+use std::sync::LazyLock;
+
+use super::{
+    Announce, Api, Config, Endpoint, History, Limits, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, TopicRules,
+};
+
+/// Every key with a value of its kind, as TOML.
+pub(super) fn table() -> &'static toml::Table {
+    static TABLE: LazyLock<toml::Table> = LazyLock::new(|| {
+        toml::Table::try_from(exemplar()).expect("invariant: tables with text keys, numbers, texts and lists are TOML")
+    });
+    &TABLE
+}
+
+/// The path of every key that has a value of its own: `limits.message`, `topics.history.size`.
+pub(super) fn keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    collect(table(), "", &mut keys);
+    keys
+}
+
+fn collect(table: &toml::Table, prefix: &str, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => collect(inner, &path, keys),
+            toml::Value::Array(entries) => match entries.first() {
+                Some(toml::Value::Table(inner)) => collect(inner, &path, keys),
+                _ => keys.push(path),
+            },
+            _ => keys.push(path),
+        }
+    }
+}
+
+fn exemplar() -> Config {
+    let some = |text: &str| Some(text.to_owned());
+    let Config { server, liveness, limits, api: _, sse, log, topics: _, endpoints: _, pages: _ } = Config::default();
+    let Server { listen, workers, drain, origins: _, anyone_may_publish_from_public_addresses, try_it_page } = server;
+    let Liveness { ping_interval, pong_timeout } = liveness;
+    let Limits { .. } = limits;
+    let Sse { retry } = sse;
+    let Log { level, format } = log;
+    let rules = TopicRules::default();
+    Config {
+        server: Server {
+            listen,
+            workers,
+            drain,
+            origins: vec!["https://example.com".to_owned()],
+            anyone_may_publish_from_public_addresses,
+            try_it_page,
+        },
+        liveness: Liveness { ping_interval, pong_timeout },
+        limits,
+        api: Api { keys: vec!["key".to_owned()], keys_file: Some("keys.txt".into()) },
+        sse: Sse { retry },
+        log: Log { level, format },
+        topics: vec![TopicRules {
+            pattern: rules.pattern,
+            publish: rules.publish,
+            history: History { size: rules.history.size, ttl: rules.history.ttl },
+            slow_consumer: SlowConsumer {
+                policy: rules.slow_consumer.policy,
+                lag: rules.slow_consumer.lag,
+                age: rules.slow_consumer.age,
+            },
+        }],
+        endpoints: vec![Endpoint {
+            path: "/chat".to_owned(),
+            topic: some("chat"),
+            welcome: some("hello"),
+            identify: true,
+            replay: true,
+            reply: some("{message}"),
+            template: Some("message.html".into()),
+            fields: vec!["message".to_owned()],
+            origins: Some(vec!["*".to_owned()]),
+            ping_interval: Some(Span::secs(1)),
+            log_lifecycle: true,
+            announce: Announce { join: some("joined"), leave: some("left") },
+        }],
+        pages: vec![Page {
+            path: "/".to_owned(),
+            text: some("text"),
+            file: Some("index.html".into()),
+            directory: Some("static".into()),
+        }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_at_most_seventy_keys() {
+        let keys = keys();
+        assert!(keys.len() <= 70, "{}: {keys:#?}", keys.len());
+        assert!(keys.contains(&"topics.history.size".to_owned()) && keys.contains(&"pages.directory".to_owned()));
+    }
+
+    #[test]
+    fn no_key_has_an_empty_value_because_its_kind_could_not_be_told() {
+        fn full(value: &toml::Value) -> bool {
+            match value {
+                toml::Value::Array(entries) => !entries.is_empty() && entries.iter().all(full),
+                toml::Value::Table(table) => !table.is_empty() && table.values().all(full),
+                _ => true,
+            }
+        }
+        assert!(table().values().all(full));
+    }
+}

@@ -1,0 +1,93 @@
+//! How much memory the limits allow, added up before anything is started.
+
+use super::settings::Config;
+use super::topics::TopicRules;
+use super::units::ByteSize;
+
+/// The sum of what the limits allow clients to make this process hold. What is held per connection and per topic to
+/// manage it comes on top.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryBound {
+    /// What it is made of, in the order of the configuration.
+    pub items: Vec<MemoryItem>,
+}
+
+/// One term of the sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryItem {
+    /// What the memory is for.
+    pub purpose: &'static str,
+    /// The keys it comes from, as a product.
+    pub keys: &'static str,
+    /// At most this much.
+    pub bytes: ByteSize,
+}
+
+impl MemoryBound {
+    /// The sum, saturating.
+    pub fn total(&self) -> ByteSize {
+        ByteSize(self.items.iter().fold(0, |sum, item| sum.saturating_add(item.bytes.0)))
+    }
+}
+
+impl Config {
+    /// What the limits allow with `workers` workers (pass the real number, not the 0 of `server.workers`).
+    pub fn memory_bound(&self, workers: usize) -> MemoryBound {
+        let limits = &self.limits;
+        // A connection is either sending a head or a message, never both.
+        let inbound = limits.message.max(limits.header);
+        let item = |purpose, keys, bytes| MemoryItem { purpose, keys, bytes };
+        MemoryBound {
+            items: vec![
+                item(
+                    "messages and heads being received",
+                    "limits.connections × limits.message",
+                    times(inbound, limits.connections),
+                ),
+                item(
+                    "publications on their way to workers",
+                    "workers × limits.mailbox",
+                    times(limits.mailbox, workers),
+                ),
+                item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
+                item("history", "limits.history_total", self.history_bound()),
+            ],
+        }
+    }
+
+    /// Nothing, if no topic keeps anything.
+    fn history_bound(&self) -> ByteSize {
+        let keeps = |rules: &TopicRules| rules.history.size > 0;
+        if self.topics.iter().any(keeps) { self.limits.history_total } else { ByteSize(0) }
+    }
+}
+
+fn times(size: ByteSize, count: usize) -> ByteSize {
+    ByteSize(size.0.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::History;
+
+    #[test]
+    fn the_bound_is_the_sum_of_its_items_and_follows_the_limits() {
+        let mut config = Config::default();
+        config.limits.connections = 10;
+        config.limits.message = ByteSize::mib(1);
+        config.limits.mailbox = ByteSize::mib(2);
+        config.limits.outbound_total = ByteSize::mib(100);
+        config.limits.history_total = ByteSize::mib(50);
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100));
+        config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 50));
+    }
+
+    #[test]
+    fn absurd_limits_saturate() {
+        let mut config = Config::default();
+        config.limits.connections = usize::MAX;
+        assert_eq!(config.memory_bound(usize::MAX).total(), ByteSize(u64::MAX));
+    }
+}

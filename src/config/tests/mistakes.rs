@@ -1,0 +1,223 @@
+//! What is said about each mistake.
+
+use std::fs;
+
+use super::complaint;
+use crate::config::{Config, ConfigError};
+
+/// Asserts that the complaint about `text` has all of `said`.
+fn assert_says(text: &str, said: &[&str]) {
+    let complaint = complaint(text);
+    for one in said {
+        assert!(complaint.contains(one), "no {one:?} in:\n{complaint}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_told_with_line_caret_the_key_meant_and_the_keys_accepted() {
+    let complaint = complaint("[limits]\nconnections = 5\nmesage = \"1MiB\"\n");
+    let expected = "\
+error: unknown key `limits.mesage`
+ --> (configuration):3:1
+  |
+3 | mesage = \"1MiB\"
+  | ^^^^^^ did you mean `message`?
+  = accepted: close_timeout, connections, header, header_timeout, history_total, keep_alive, mailbox, message, \
+outbound_total, publish_wait, subscriptions, topics
+";
+    assert_eq!(complaint, expected);
+}
+
+#[test]
+fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
+    assert_says("[server]\nmailbox = \"1MiB\"", &["unknown key `server.mailbox`", "there is `limits.mailbox`"]);
+    assert_says("[topic]\npattern = \"a\"", &["unknown key `topic`", "did you mean `topics`?"]);
+    assert_says(
+        "[[topics]]\nhistory = { siz = 3 }",
+        &["unknown key `topics[0].history.siz`", "`size`", "accepted: size, ttl"],
+    );
+}
+
+#[test]
+fn all_wrong_keys_and_values_are_told_at_once_each_in_its_place() {
+    let complaint = complaint(
+        "[server]\nlisten = [\"nowhere\", \"127.0.0.1:1\", \":80\"]\nworkers = -1\n[[endpoints]]\ntopic = \"t\"\n[[endpoints]]\npath = \"/b\"\nwelcom = \"x\"\n[log]\nformat = \"jsn\"",
+    );
+    for said in [
+        ":2:11",
+        ":2:37",
+        "`server.listen[2]`",
+        "`server.workers`",
+        "`endpoints[0]` has no `path`",
+        "`endpoints[1].welcom`",
+        "`log.format` cannot be \"jsn\"",
+        "did you mean \"json\"?",
+        "accepted: \"text\", \"json\"",
+    ] {
+        assert!(complaint.contains(said), "no {said:?} in:\n{complaint}");
+    }
+    assert_eq!(complaint.matches("error: ").count(), 6, "{complaint}");
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_told_with_its_key_and_what_is_wanted() {
+    assert_says("limits.message = true", &["`limits.message`", "a size such as \"64KiB\"", ":1:18"]);
+    assert_says("limits.message = \"64KB\"", &["`64KB` is not a size", "KiB"]);
+    assert_says("limits.message = -1", &["cannot be negative"]);
+    assert_says("liveness.ping_interval = 25", &["a duration with its unit"]);
+    assert_says("liveness.ping_interval = \"25\"", &["`25` is not a duration", "\"25s\""]);
+    assert_says("server.origins = \"*\"", &["`server.origins`", "a list in brackets"]);
+    assert_says("limits = 3", &["`limits`", "a table"]);
+    assert_says("[[topics]]\nhistory = 100", &["a table such as { size = 100, ttl = \"1h\" }"]);
+    assert_says(
+        "[[topics]]\npublish = \"everyone\"",
+        &["cannot be \"everyone\"", "\"anyone\", \"subscribers\", \"api\""],
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_place() {
+    assert_says("[server\nworkers = 1", &["not TOML", ":1:8"]);
+    assert_says("[limits]\ntopics = 1\ntopics = 2", &["duplicate key", ":3:1"]);
+    assert_says("x = ", &["not TOML", ":1:"]);
+}
+
+#[test]
+fn the_same_path_twice_is_refused_also_between_endpoints_pages_and_what_is_built_in() {
+    let page = "[[pages]]\npath = \"/a\"\ntext = \"x\"\n";
+    assert_says(&format!("{page}{page}"), &["`pages[1].path`: \"/a\" is already the path of `pages[0]`", ":5:8"]);
+    assert_says(&format!("{page}[[endpoints]]\npath = \"/a\"\nreply = \"x\""), &["already the path of `endpoints[0]`"]);
+    assert_says("[[pages]]\npath = \"/metrics\"\ntext = \"x\"", &["served by fanfare itself"]);
+    assert_says("[[endpoints]]\npath = \"/topics/x\"\nreply = \"x\"", &["served by fanfare itself (/topics/)"]);
+    assert_says("[[endpoints]]\npath = \"a\"\nreply = \"x\"", &["did you mean \"/a\"?"]);
+}
+
+#[test]
+fn a_page_needs_exactly_one_content() {
+    assert_says("[[pages]]\npath = \"/\"", &["exactly one of text, file and directory", "has none of them"]);
+    assert_says("[[pages]]\npath = \"/\"\ntext = \"x\"\nfile = \"y\"", &["has text and file", ":4:8"]);
+}
+
+#[test]
+fn what_needs_a_topic_is_refused_without_one() {
+    for (key, line) in
+        [("replay", "replay = true"), ("announce", "announce = { join = \"x\" }"), ("template", "template = \"x\"")]
+    {
+        assert_says(
+            &format!("[[endpoints]]\npath = \"/a\"\n{line}"),
+            &[&format!("`endpoints[0].{key}` needs a topic"), ":3:"],
+        );
+    }
+    assert_says("[[endpoints]]\npath = \"/a\"\ntopic = \"\"", &["at least one byte"]);
+    assert_says(
+        "[[endpoints]]\npath = \"/a\"\ntopic = \"t\"\nfields = [\"x\"]",
+        &["`endpoints[0].fields` needs a template"],
+    );
+}
+
+#[test]
+fn limits_without_room_are_refused_where_they_were_written() {
+    for key in [
+        "connections = 0",
+        "topics = 0",
+        "subscriptions = 0",
+        "message = 0",
+        "header = \"4KiB\"",
+        "keep_alive = \"0s\"",
+    ] {
+        assert_says(&format!("[limits]\n{key}"), &[":2:"]);
+    }
+    assert_says("liveness.ping_interval = \"0s\"", &["`liveness.ping_interval` is zero"]);
+    assert_says("liveness.pong_timeout = \"0ms\"", &["`liveness.pong_timeout` is zero"]);
+    assert_says(
+        "[[endpoints]]\npath = \"/\"\nreply = \"\"\nping_interval = \"0s\"",
+        &["`endpoints[0].ping_interval` is zero", ":4:"],
+    );
+    // The lag is a default here, so the blame is on the limit that was raised.
+    assert_says("limits.message = \"2MiB\"\n[[topics]]", &["`topics[0].slow_consumer.lag` (1MiB) is smaller", ":1:18"]);
+    assert_says("[[topics]]\nslow_consumer = { lag = \"1KiB\" }", &["(1KiB) is smaller", ":2:25"]);
+    assert_says("limits.mailbox = \"1KiB\"", &["smaller than one `limits.message` (64KiB)"]);
+    assert_says("limits.history_total = 1\n[[topics]]\nhistory.size = 1", &["no room for one publication"]);
+    assert_says("[[topics]]\nhistory = { size = 1, ttl = \"0s\" }", &["`topics[0].history.ttl` is zero"]);
+}
+
+#[test]
+fn a_pattern_that_an_earlier_one_takes_everything_from_is_refused() {
+    let topics = "[[topics]]\npattern = \"chat*\"\n[[topics]]\npattern = \"chat/vip*\"";
+    assert_says(topics, &["`topics[1]` never applies: \"chat*\" of `topics[0]` takes all its topics", ":4:11"]);
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_refused_with_the_one_it_sends() {
+    assert_says(
+        "server.origins = [\"*\", \"https://example.com/\"]",
+        &["`server.origins[1]`", "\"https://example.com\"", ":1:24"],
+    );
+    assert_says("[[endpoints]]\npath=\"/a\"\nreply=\"\"\norigins = [\"example.com\"]", &["\"https://example.com\"?"]);
+}
+
+#[test]
+fn publishing_by_anyone_on_a_public_address_is_refused_until_it_is_said_in_words() {
+    let public = "[server]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:1\"]\n";
+    let open = "[[topics]]\npublish = \"anyone\"\n";
+    assert_says(
+        &format!("{public}{open}"),
+        &["0.0.0.0:1 can be reached", ":2:26", "anyone_may_publish_from_public_addresses = true"],
+    );
+    let endpoint = "[[endpoints]]\npath = \"/c\"\ntopic = \"t\"\n[[topics]]\npublish = \"subscribers\"";
+    assert_says(&format!("{public}{endpoint}"), &["anyone who connects to /c may publish to \"t\""]);
+    super::config(&format!("{public}anyone_may_publish_from_public_addresses = true\n{open}"));
+    super::config(&format!("{public}[[topics]]\npublish = \"api\"\n"));
+    super::config(&format!("[server]\nlisten = [\"[::1]:1\", \"127.0.0.1:1\"]\n{open}"));
+}
+
+#[test]
+fn files_that_are_missing_or_of_the_wrong_kind_are_told_with_the_key_that_names_them() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("broken.html"), "line\n{% if %}").unwrap();
+    fs::write(directory.path().join("empty"), "\n\n").unwrap();
+    let topics = "[[topics]]\npublish = \"subscribers\"\n";
+    for (text, said) in [
+        ("[[pages]]\npath = \"/\"\nfile = \"nope.html\"", "`pages[0].file`"),
+        ("[[pages]]\npath = \"/\"\nfile = \".\"", "is a directory"),
+        ("[[pages]]\npath = \"/\"\ndirectory = \"broken.html\"", "did you mean `file`?"),
+        ("[[endpoints]]\npath = \"/\"\ntopic = \"t\"\ntemplate = \"nope.html\"", "`endpoints[0].template`"),
+        ("[[endpoints]]\npath = \"/\"\ntopic = \"t\"\ntemplate = \"broken.html\"", "broken.html:2:"),
+        ("[api]\nkeys_file = \"nope\"", "`api.keys_file`"),
+        ("[api]\nkeys_file = \"empty\"", "has no key"),
+    ] {
+        let error = Config::from_toml(&format!("{text}\n{topics}"), directory.path()).unwrap_err().to_string();
+        assert!(error.contains(said) && error.contains("-->"), "no {said:?} in:\n{error}");
+    }
+}
+
+#[test]
+fn keys_of_the_api_are_never_shown_in_a_mistake() {
+    let complaint = complaint("[api]\nkeys = [\"s3cret\", \"\", 5]");
+    assert!(!complaint.contains("s3cret") && complaint.contains("`api.keys[2]`"), "{complaint}");
+    let complaint = super::complaint("[api]\nkeys = [\"s3cret\", \"\"]");
+    assert!(!complaint.contains("s3cret") && complaint.contains("`api.keys[1]` is empty"), "{complaint}");
+}
+
+#[test]
+fn a_file_that_is_not_there_not_text_or_not_a_configuration_by_its_size_is_an_error_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let load = |name: &str, bytes: &[u8]| {
+        fs::write(directory.path().join(name), bytes).unwrap();
+        Config::load(Some(&directory.path().join(name)), std::iter::empty()).unwrap_err()
+    };
+    let missing = Config::load(Some(&directory.path().join("nope.toml")), std::iter::empty()).unwrap_err();
+    assert!(matches!(missing, ConfigError::Unreadable { .. }) && missing.to_string().contains("nope.toml"));
+    let latin1 = load("latin1.toml", b"[log]\n# caf\xe9\n").to_string();
+    assert!(latin1.contains("not UTF-8") && latin1.contains("latin1.toml:2:6"), "{latin1}");
+    let large = vec![b'#'; usize::try_from(ConfigError::LARGEST_FILE_BYTES).unwrap() + 1];
+    assert!(matches!(load("large.toml", &large), ConfigError::TooLarge { .. }));
+}
+
+#[test]
+fn no_more_mistakes_are_told_than_a_person_reads() {
+    let text: String = (0..1_000).map(|n| format!("wrong{n} = 1\n")).collect();
+    let complaint = complaint(&text);
+    assert_eq!(complaint.matches("error: ").count(), 20);
+    assert!(complaint.contains("There may be more"));
+}

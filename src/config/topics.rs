@@ -1,0 +1,100 @@
+//! `[[topics]]`: rules per topic pattern; the first match wins.
+
+use serde::{Deserialize, Serialize};
+
+use super::pattern;
+use super::units::{ByteSize, Span};
+
+/// One `[[topics]]` entry: the rules of the topics that match its pattern.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+pub struct TopicRules {
+    /// A topic name, where `*` stands for any run of characters. Default `"*"`.
+    pub pattern: String,
+    /// Who may publish. Default `api`.
+    pub publish: PublishRule,
+    /// What is kept for those who join or come back. Default: nothing.
+    pub history: History,
+    /// What happens to a subscriber that lags. Default: disconnect at 1 MiB or 60 s.
+    pub slow_consumer: SlowConsumer,
+}
+
+/// How much of a topic is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table such as { size = 100, ttl = \"1h\" }")]
+pub struct History {
+    /// Publications kept; 0 keeps none. Default 0.
+    pub size: usize,
+    /// How long each is kept. Default `"1h"`.
+    pub ttl: Span,
+}
+
+/// Who may publish to a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishRule {
+    /// Anyone: over HTTP without a key, and any subscribed client.
+    Anyone,
+    /// Subscribed clients, and the API with a key.
+    Subscribers,
+    /// Only the API with a key.
+    Api,
+}
+
+/// What happens to a subscriber that lags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table such as { policy = \"disconnect\", lag = \"1MiB\", age = \"60s\" }"
+)]
+pub struct SlowConsumer {
+    /// Default `disconnect`.
+    pub policy: SlowPolicy,
+    /// Bytes a blocked subscriber may lag behind. Default `"1MiB"`.
+    pub lag: ByteSize,
+    /// How long the oldest unsent byte may wait. Default `"60s"`.
+    pub age: Span,
+}
+
+/// The slow-consumer policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlowPolicy {
+    /// Close with a code that makes clients come back and resume.
+    Disconnect,
+    /// Jump to the newest publication, with a notice of what was missed.
+    Skip,
+    /// Keep only the newest publication.
+    Latest,
+}
+
+impl TopicRules {
+    /// Whether these rules are for the topic `name`, earlier entries aside. Linear in both, worst case their product.
+    pub fn covers(&self, name: &str) -> bool {
+        pattern::matches(&self.pattern, name)
+    }
+}
+
+impl Default for TopicRules {
+    fn default() -> Self {
+        Self {
+            pattern: "*".to_owned(),
+            publish: PublishRule::Api,
+            history: History::default(),
+            slow_consumer: SlowConsumer::default(),
+        }
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { size: 0, ttl: Span::secs(3600) }
+    }
+}
+
+impl Default for SlowConsumer {
+    fn default() -> Self {
+        Self { policy: SlowPolicy::Disconnect, lag: ByteSize::mib(1), age: Span::secs(60) }
+    }
+}
