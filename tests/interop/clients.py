@@ -68,6 +68,7 @@ class TornadoClient:
     """Tornado's client, on a loop of its own that runs while something is waited for."""
 
     def __init__(self, url, origin):
+        self._closed = False
         self._loop = tornado.ioloop.IOLoop(make_current=False)
         headers = {"Origin": origin} if origin else None
         request = tornado.httpclient.HTTPRequest(url, headers=headers, connect_timeout=SOON, request_timeout=SOON)
@@ -87,6 +88,10 @@ class TornadoClient:
         return self._run(self._socket.read_message)
 
     def close(self):
+        if self._closed:
+            return
+        self._closed = True
+
         async def close():
             self._socket.close(1000)
             while await self._socket.read_message() is not None:
