@@ -22,14 +22,14 @@ pub(super) struct Document<'t> {
 
 impl<'t> Document<'t> {
     /// Parses `text`. Only the first mistake of syntax is told: what follows it is mostly its echo.
-    pub(super) fn parse(origin: Origin, text: &'t str) -> Result<Self, Mistake> {
+    pub(super) fn parse(origin: Origin, text: &'t str) -> Result<Self, Vec<Mistake>> {
         let mut texts = Texts::default();
         texts.add(origin, text.to_owned());
         match DeTable::parse(text) {
             Ok(root) => Ok(Self { root: root.into_inner(), texts }),
             Err(error) => {
                 let place = error.span().and_then(|span| texts.place(&span));
-                Err(Mistake::new(format!("not TOML: {}", error.message())).at(place))
+                Err(vec![Mistake::new(format!("not TOML: {}", error.message())).at(place)])
             }
         }
     }

@@ -65,10 +65,7 @@ fn assemble(
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<(Config, Vec<String>), ConfigError> {
     let variables = environment::ours(env);
-    let mut document = match Document::parse(origin, text) {
-        Ok(document) => document,
-        Err(mistake) => return Err(wrong(vec![mistake])),
-    };
+    let mut document = Document::parse(origin, text).map_err(wrong)?;
     let mut mistakes = environment::overlay(&mut document, &variables);
     let mut config = match document.read() {
         Ok(config) => config,

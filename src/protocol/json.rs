@@ -91,3 +91,66 @@ impl Serialize for Base64<'_> {
         serializer.serialize_str(&BASE64.encode(self.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::hub::Offset;
+
+    const POSITION: Position = Position { epoch: Epoch(7), offset: Offset(42) };
+
+    #[test]
+    fn a_text_payload_is_a_json_string_beside_its_topic_and_position() {
+        let line = publication_json("news", POSITION, Kind::Text, b"say \"hi\"\n");
+        assert_eq!(line, r#"{"topic":"news","epoch":"7","offset":42,"data":"say \"hi\"\n"}"#);
+    }
+
+    #[test]
+    fn a_binary_payload_is_base64_under_a_key_of_its_own() {
+        let line = publication_json("news", POSITION, Kind::Binary, &[0xff, 0x00]);
+        assert_eq!(line, r#"{"topic":"news","epoch":"7","offset":42,"base64":"/wA="}"#);
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_told_as_binary_and_not_changed() {
+        assert_eq!(Body::new(Kind::Text, b"\xff"), Body::Binary(b"\xff"));
+    }
+
+    #[test]
+    fn the_epoch_is_a_string_even_where_javascript_could_not_hold_it() {
+        let position = Position { epoch: Epoch(u64::MAX), offset: Offset(1) };
+        let line: Value = serde_json::from_str(&publication_json("t", position, Kind::Text, b"")).unwrap();
+        assert_eq!(line["epoch"], json!("18446744073709551615"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_from_one_line_of_json(
+            topic in "\\PC{1,20}",
+            epoch in any::<u64>(),
+            offset in any::<u64>(),
+            text in vec(any::<char>(), 0..100).prop_map(String::from_iter),
+        ) {
+            let position = Position { epoch: Epoch(epoch), offset: Offset(offset) };
+            let line = publication_json(&topic, position, Kind::Text, text.as_bytes());
+            prop_assert!(!line.contains(['\n', '\r']));
+            let read: Value = serde_json::from_str(&line).unwrap();
+            let expected = json!({ "topic": topic, "epoch": epoch.to_string(), "offset": offset, "data": text });
+            prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn any_bytes_come_back_from_base64(payload in vec(any::<u8>(), 0..200)) {
+            let line = publication_json("t", POSITION, Kind::Binary, &payload);
+            let read: Value = serde_json::from_str(&line).unwrap();
+            let base64 = read["base64"].as_str().unwrap();
+            prop_assert_eq!(base64.len(), base64_bytes(payload.len()));
+            prop_assert_eq!(BASE64.decode(base64).unwrap(), payload);
+            prop_assert_eq!(&read["data"], &Value::Null);
+        }
+    }
+}

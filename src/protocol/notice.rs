@@ -91,3 +91,60 @@ pub fn error_json(code: &str, message: &str) -> String {
 fn json(line: &impl Serialize) -> String {
     serde_json::to_string(line).expect("invariant: strings, numbers and booleans always serialize")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::protocol::sse::reader::{dechunk, read};
+
+    const POSITION: Position = Position { epoch: Epoch(7), offset: Offset(42) };
+
+    #[test]
+    fn a_missed_notice_names_the_topic_and_the_offsets() {
+        let line: Value = serde_json::from_str(&missed_json("a \"b\"", Epoch(7), Offset(3), Offset(9), 7)).unwrap();
+        let missed = json!({ "topic": "a \"b\"", "epoch": "7", "from": 3, "to": 9, "count": 7 });
+        assert_eq!(line, json!({ "missed": missed }));
+    }
+
+    #[test]
+    fn a_recovered_notice_says_where_and_whether() {
+        let line = recovered_json("news", POSITION, false);
+        assert_eq!(line, r#"{"topic":"news","epoch":"7","offset":42,"recovered":false}"#);
+        assert!(recovered_json("news", POSITION, true).ends_with(r#""recovered":true}"#));
+    }
+
+    #[test]
+    fn an_error_notice_has_a_code_and_a_message() {
+        assert_eq!(error_json("bad-message", "no"), r#"{"error":{"code":"bad-message","message":"no"}}"#);
+    }
+
+    #[test]
+    fn a_notice_is_a_text_message_on_a_websocket() {
+        for encoding in [Encoding::Plain, Encoding::Json] {
+            assert_eq!(notice(encoding, Notice::Missed, "{}")[..], [0x81, 2, b'{', b'}']);
+        }
+    }
+
+    #[test]
+    fn a_notice_is_a_named_event_without_an_id_on_an_event_stream() {
+        for about in [Notice::Missed, Notice::Recovered, Notice::Error] {
+            for encoding in [Encoding::Sse, Encoding::SseTopic] {
+                let events = read(&notice(encoding, about, "{}")).events;
+                assert_eq!((events[0].name.as_str(), events[0].data.as_str()), (about.event_name(), "{}"));
+                assert_eq!(events[0].last_id, "");
+            }
+            for encoding in [Encoding::SseChunked, Encoding::SseTopicChunked] {
+                assert_eq!(dechunk(&notice(encoding, about, "{}")), [notice(Encoding::Sse, about, "{}").to_vec()]);
+            }
+        }
+    }
+
+    #[test]
+    fn no_notice_is_named_like_an_event_that_browsers_fire_themselves() {
+        for about in [Notice::Missed, Notice::Recovered, Notice::Error] {
+            assert!(!["open", "error", "message", "binary"].contains(&about.event_name()));
+        }
+    }
+}

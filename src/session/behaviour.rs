@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::session::{Effect, Effects};
 use crate::config::Endpoint;
 use crate::hub::{Draft, Kind, TopicName};
-use crate::protocol::{self, Encoding};
+use crate::protocol::{self, Encoding, Notice};
 use crate::refusal::Refusal;
 use crate::ws;
 
@@ -103,7 +103,7 @@ impl Behaviour {
         Ok(Self {
             topic,
             identify: endpoint.identify,
-            welcome: endpoint.welcome.as_deref().map(ws::text),
+            welcome: endpoint.welcome.as_deref().map(ws::frame::text),
             replay: endpoint.replay,
             join: endpoint.announce.join.as_deref().map(Draft::text),
             leave: endpoint.announce.leave.as_deref().map(Draft::text),
@@ -121,7 +121,7 @@ impl Behaviour {
             Ok(published) => published,
             Err(problem) => {
                 let error = protocol::error_json(Refusal::BadMessage.code(), &problem);
-                effects.push(Effect::Reply(protocol::notice(Encoding::Plain, "error", &error)));
+                effects.push(Effect::Reply(protocol::notice(Encoding::Plain, Notice::Error, &error)));
                 return;
             }
         };

@@ -33,4 +33,5 @@ mod turn;
 mod worker;
 mod writing;
 
+pub(crate) use poller::Bell;
 pub(crate) use worker::{Arrival, Arrivals, Seat, Worker};

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -65,14 +66,21 @@ pub(crate) struct Ready {
 }
 
 /// What other threads ring to make a worker look up.
-pub(crate) fn bell() -> io::Result<OwnedFd> {
-    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
-}
+#[derive(Debug, Clone)]
+pub(crate) struct Bell(Arc<OwnedFd>);
 
-/// Rings it: one `write`.
-pub(crate) fn ring(bell: &OwnedFd) {
-    // Fails only with EAGAIN at 2^64 - 2 unread rings, when the worker is awake anyway.
-    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+impl Bell {
+    /// # Errors
+    /// If the process has no descriptor left.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+    }
+
+    /// Rings it: one `write`.
+    pub(crate) fn ring(&self) {
+        // Fails only with EAGAIN at 2^64 - 2 unread rings, when the worker is awake anyway.
+        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
 }
 
 /// The poller of one worker.
@@ -84,10 +92,10 @@ pub(crate) struct Poller {
 
 impl Poller {
     /// A poller that reports [`Token::Wake`] each time `bell` is rung.
-    pub(crate) fn new(bell: &OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(bell: &Bell) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         // Edge-triggered, so it is never read: each write is an edge, and 2^64 of them do not happen.
-        epoll::add(&epoll, bell, EventData::new_u64(Token::Wake.pack()), Self::flags(Token::Wake))?;
+        epoll::add(&epoll, &*bell.0, EventData::new_u64(Token::Wake.pack()), Self::flags(Token::Wake))?;
         Ok(Self { epoll, events: Vec::with_capacity(EVENTS) })
     }
 
@@ -161,10 +169,10 @@ mod tests {
 
     #[test]
     fn a_wake_from_another_thread_is_an_event_each_time() {
-        let bell = bell().unwrap();
+        let bell = Bell::new().unwrap();
         let mut poller = Poller::new(&bell).unwrap();
         for _ in 0..3 {
-            std::thread::scope(|scope| scope.spawn(|| ring(&bell)).join().unwrap());
+            std::thread::scope(|scope| scope.spawn(|| bell.ring()).join().unwrap());
             let mut ready = Vec::new();
             poller.poll(&mut ready).unwrap();
             assert_eq!(ready.len(), 1);

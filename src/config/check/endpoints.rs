@@ -13,7 +13,7 @@ pub(super) fn check(config: &mut Config, report: &mut Report<'_>) {
     for (index, endpoint) in config.endpoints.iter().enumerate() {
         let path = KeyPath::of("endpoints").index(index);
         topic(config, endpoint, &path, report);
-        template(endpoint, &path, report);
+        fields(endpoint, &path, report);
         if let Some(interval) = endpoint.ping_interval {
             positive(&path.key("ping_interval"), interval, report);
         }
@@ -22,9 +22,8 @@ pub(super) fn check(config: &mut Config, report: &mut Report<'_>) {
             report.warn(&path, &format!("`{path}` does nothing: it has no topic, reply, welcome or identify"));
         }
     }
-    for (index, endpoint) in config.endpoints.iter_mut().enumerate() {
-        let written = report.is_written(&KeyPath::of("endpoints").index(index).key("fields"));
-        if endpoint.template.is_some() && !written {
+    for endpoint in &mut config.endpoints {
+        if endpoint.template.is_some() && endpoint.fields.is_empty() {
             endpoint.fields = Endpoint::DEFAULT_FIELDS.map(str::to_owned).to_vec();
         }
     }
@@ -53,19 +52,17 @@ fn topic(config: &Config, endpoint: &Endpoint, path: &KeyPath, report: &mut Repo
         let what = format!("`{path}.replay` has nothing to replay: no [[topics]] entry gives \"{topic}\" a history");
         report.warn(&path.key("replay"), &what);
     }
-    if rules.is_none_or(|rules| rules.publish == PublishRule::Api) {
+    let open = rules.is_some_and(|rules| rules.publish != PublishRule::Api);
+    if endpoint.template.is_some() && open {
         let what = format!(
-            "clients of `{path}` can only listen: publishing to \"{topic}\" needs a [[topics]] entry with publish = \"subscribers\""
+            "what is published at /topics/{topic} passes by the template of `{path}`, so anyone can send HTML to its \
+             clients; publish = \"api\" in the topic's rules closes that"
         );
-        report.warn(&path.key("topic"), &what);
+        report.warn(&path.key("template"), &what);
     }
 }
 
-fn template(endpoint: &Endpoint, path: &KeyPath, report: &mut Report<'_>) {
-    if endpoint.template.is_none() && !endpoint.fields.is_empty() {
-        let mistake = Mistake::new(format!("`{path}.fields` needs a template")).remark("fields of what?");
-        report.mistake(&path.key("fields"), mistake.fix(format!("add `template = \"message.html\"` to `{path}`")));
-    }
+fn fields(endpoint: &Endpoint, path: &KeyPath, report: &mut Report<'_>) {
     for (index, field) in endpoint.fields.iter().enumerate() {
         let here = path.key("fields").index(index);
         if field.is_empty() {

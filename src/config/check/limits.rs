@@ -13,6 +13,34 @@ const LARGEST_MESSAGE: ByteSize = ByteSize::mib(1024);
 /// Each is a thread of the operating system.
 const MOST_WORKERS: usize = 1024;
 
+/// Entries of one list. Some checks compare each with each, and topics look through their rules one by one.
+const MOST_ENTRIES: usize = 1000;
+
+/// Tells lists that nobody can have written by hand, and whether there are any: the other checks are not for those.
+pub(super) fn too_many_entries(config: &Config, report: &mut Report<'_>) -> bool {
+    let server = KeyPath::of("server");
+    let endpoints = KeyPath::of("endpoints");
+    let lists = [
+        (server.key("listen"), config.server.listen.len()),
+        (server.key("origins"), config.server.origins.len()),
+        (KeyPath::of("api").key("keys"), config.api.keys.len()),
+        (KeyPath::of("topics"), config.topics.len()),
+        (endpoints.clone(), config.endpoints.len()),
+        (KeyPath::of("pages"), config.pages.len()),
+    ];
+    let of_endpoints = config.endpoints.iter().enumerate().flat_map(|(index, endpoint)| {
+        let origins = endpoint.origins.as_ref().map_or(0, Vec::len);
+        let path = endpoints.index(index);
+        [(path.key("origins"), origins), (path.key("fields"), endpoint.fields.len())]
+    });
+    let too_long = lists.into_iter().chain(of_endpoints).find(|(_, length)| *length > MOST_ENTRIES);
+    if let Some((path, length)) = &too_long {
+        let mistake = Mistake::new(format!("`{path}` has {length} entries")).remark(format!("at most {MOST_ENTRIES}"));
+        report.mistake(path, mistake);
+    }
+    too_long.is_some()
+}
+
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     zeros(config, report);
     sizes(config, report);

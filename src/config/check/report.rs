@@ -18,6 +18,9 @@ pub(in super::super) struct Report<'a> {
 /// Checks all of `config`, completes what depends on files and on other keys, and tells what is wrong.
 pub(in super::super) fn check<'a>(config: &mut Config, document: &'a Document<'a>, files: &Files<'_>) -> Report<'a> {
     let mut report = Report { document, mistakes: Vec::new(), warnings: Vec::new() };
+    if limits::too_many_entries(config, &mut report) {
+        return report;
+    }
     limits::check(config, &mut report);
     origins::check(config, &mut report);
     topics::check(config, &mut report);
@@ -46,10 +49,5 @@ impl Report<'_> {
     pub(super) fn warn(&mut self, path: &KeyPath, what: &str) {
         let place = self.document.place(path).map(|place| format!("{place}: ")).unwrap_or_default();
         self.warnings.push(format!("{place}{what}"));
-    }
-
-    /// Whether `path` was written, rather than defaulted.
-    pub(super) fn is_written(&self, path: &KeyPath) -> bool {
-        self.document.has(path)
     }
 }

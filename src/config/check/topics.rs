@@ -46,11 +46,12 @@ fn unreachable(config: &Config, index: usize, path: &KeyPath, report: &mut Repor
     }
 }
 
-/// Without a key, topics that only the API may publish to stay silent.
+/// Without a key, topics that only the API may publish to stay silent, unless an endpoint feeds them.
 fn unpublishable(config: &Config, report: &mut Report<'_>) {
     let no_keys = config.api.keys.is_empty() && config.api.keys_file.is_none();
     for (index, rules) in config.topics.iter().enumerate() {
-        if no_keys && rules.publish == PublishRule::Api {
+        let mut fed = config.endpoints.iter().filter_map(|endpoint| endpoint.topic.as_deref());
+        if no_keys && rules.publish == PublishRule::Api && !fed.any(|topic| rules.covers(topic)) {
             let what = format!("only the API may publish to \"{}\", and `api.keys` has no key", rules.pattern);
             report.warn(&KeyPath::of("topics").index(index), &what);
         }

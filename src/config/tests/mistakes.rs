@@ -110,8 +110,8 @@ fn what_needs_a_topic_is_refused_without_one() {
     }
     assert_says("[[endpoints]]\npath = \"/a\"\ntopic = \"\"", &["at least one byte"]);
     assert_says(
-        "[[endpoints]]\npath = \"/a\"\ntopic = \"t\"\nfields = [\"x\"]",
-        &["`endpoints[0].fields` needs a template"],
+        "[[endpoints]]\npath = \"/a\"\nreply = \"\"\nfields = [\"x\", \"\", \"x\"]",
+        &["`endpoints[0].fields[1]` is empty", "has \"x\" twice", ":4:16", ":4:20"],
     );
 }
 
@@ -164,7 +164,7 @@ fn publishing_by_anyone_on_a_public_address_is_refused_until_it_is_said_in_words
         &format!("{public}{open}"),
         &["0.0.0.0:1 can be reached", ":2:26", "anyone_may_publish_from_public_addresses = true"],
     );
-    let endpoint = "[[endpoints]]\npath = \"/c\"\ntopic = \"t\"\n[[topics]]\npublish = \"subscribers\"";
+    let endpoint = "[[endpoints]]\npath = \"/c\"\ntopic = \"t\"\n";
     assert_says(&format!("{public}{endpoint}"), &["anyone who connects to /c may publish to \"t\""]);
     super::config(&format!("{public}anyone_may_publish_from_public_addresses = true\n{open}"));
     super::config(&format!("{public}[[topics]]\npublish = \"api\"\n"));
@@ -212,6 +212,13 @@ fn a_file_that_is_not_there_not_text_or_not_a_configuration_by_its_size_is_an_er
     assert!(latin1.contains("not UTF-8") && latin1.contains("latin1.toml:2:6"), "{latin1}");
     let large = vec![b'#'; usize::try_from(ConfigError::LARGEST_FILE_BYTES).unwrap() + 1];
     assert!(matches!(load("large.toml", &large), ConfigError::TooLarge { .. }));
+}
+
+#[test]
+fn a_list_that_nobody_wrote_by_hand_is_refused_before_each_entry_is_compared_with_each() {
+    let many = |count: usize| "[[topics]]\npattern = \"x\"\n".repeat(count);
+    assert_says(&many(1_001), &["`topics` has 1001 entries", "at most 1000"]);
+    assert_says(&many(1_000), &["`topics[1]` never applies"]);
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn a_header_that_claims_much_takes_no_memory_before_its_bytes_come() {
     let mut most = 0;
     for (fed, byte) in frame.iter().enumerate() {
         feed(&mut decoder, &[*byte], LIMIT, &mut got).unwrap();
-        let allowed = size_of::<Partial>() + (2 * fed).max(64).min(LIMIT);
+        let allowed = size_of::<Partial>() + (2 * fed).clamp(64, LIMIT);
         assert!(decoder.buffered_bytes() <= allowed, "{} held after {fed} bytes", decoder.buffered_bytes());
         most = most.max(decoder.buffered_bytes());
     }
