@@ -1,5 +1,6 @@
 //! The hub as an echo server, for as long as the suite runs.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -25,7 +26,12 @@ impl EchoHub {
         let (configuration, log) = (folder.join("echo.toml"), folder.join("hub.log"));
         fs::write(&configuration, configuration_for(address)).context("the echo configuration")?;
         let output = File::create(&log).with_context(|| log.display().to_string())?;
-        let process = Command::new(hub)
+        let mut command = Command::new(hub);
+        // This command's own variables, and what somebody tried by hand, are no configuration of this hub.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FANFARE_")) {
+            command.env_remove(name);
+        }
+        let process = command
             .arg("--config")
             .arg(&configuration)
             .arg("serve")
