@@ -1,6 +1,5 @@
 //! What a request opens: a WebSocket, a stream, or nothing but an answer.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -9,13 +8,12 @@ use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{self, HeaderValue};
-use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{HeaderMap, Method, Request, Response, Version};
 
-use super::origin::{OriginCheck, Origins};
-use crate::api::{self, Route, Surface, cors, query};
+use super::origin::Origins;
+use crate::api::{self, Route, Surface};
 use crate::config::PublishRule;
 use crate::hub::{Position, Start, TopicName};
 use crate::protocol::Encoding;
@@ -33,37 +31,27 @@ pub(crate) enum Decision {
     Refused(Refusal, String),
 }
 
-/// Decides what a request opens, by its head alone.
-pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
-    let wants_socket = wants_websocket(&head.headers);
-    let wants_stream = head.method == Method::GET && accepts_events(&head.headers);
-    if !wants_socket && !wants_stream {
-        return Decision::Plain;
-    }
-    let route = surface.routes.of(head.uri.path());
-    let origins = surface.origins(&route);
+/// Decides what a request opens. Pure but for the counters that nothing here touches.
+pub(crate) fn decide<B>(surface: &Surface, request: &Request<B>) -> Decision {
+    let route = match surface.routes.of(request.uri().path()) {
+        Ok(route) => route,
+        // Plain HTTP answers it in the same words.
+        Err(_) => return Decision::Plain,
+    };
+    let wants_socket = wants_websocket(request.headers());
     let decided = match route {
-        Route::Topic(topic) if wants_socket => topic_socket(surface, head, origins, topic),
-        Route::Topic(topic) => topic_stream(surface, head, origins, topic),
-        Route::Endpoint(index) if wants_socket => {
-            check(head, origins).map(|()| Opening::Endpoint { index: index as u16 })
+        Route::Topic(topic) if wants_socket => topic_socket(surface, request, topic),
+        Route::Topic(topic) if request.method() == Method::GET && accepts_events(request.headers()) => {
+            topic_stream(surface, request, topic)
         }
-        Route::Api(_) | Route::Page(_) | Route::TryIt | Route::Metrics | Route::Live | Route::Ready | Route::Unknown
-            if wants_socket =>
-        {
-            let path = head.uri.path();
+        Route::Endpoint(index) if wants_socket => check(request, surface.endpoint_origins(index))
+            .map(|()| Opening::Endpoint { index: index as u16 }),
+        Route::Topic(_) | Route::Endpoint(_) => return Decision::Plain,
+        _ if wants_socket => {
+            let path = request.uri().path();
             Err((Refusal::UnknownPath, format!("no WebSocket is served at {path}; try /topics/NAME")))
         }
-        // Plain HTTP knows what to say of these.
-        Route::BadTopic(_)
-        | Route::Endpoint(_)
-        | Route::Api(_)
-        | Route::Page(_)
-        | Route::TryIt
-        | Route::Metrics
-        | Route::Live
-        | Route::Ready
-        | Route::Unknown => return Decision::Plain,
+        _ => return Decision::Plain,
     };
     match decided {
         Ok(opening) => Decision::Open(opening),
@@ -73,12 +61,11 @@ pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
 
 type Refused = (Refusal, String);
 
-fn topic_socket(surface: &Surface, head: &Parts, origins: &Origins, topic: TopicName) -> Result<Opening, Refused> {
-    check(head, origins)?;
+fn topic_socket<B>(surface: &Surface, request: &Request<B>, topic: TopicName) -> Result<Opening, Refused> {
+    check(request, &surface.origins)?;
     let mut start = None;
     let mut encoding = Encoding::Plain;
-    for pair in query::pairs(head.uri.query()) {
-        let (key, value) = pair.map_err(|error| bad(error.to_string()))?;
+    for (key, value) in parameters(request)? {
         match &*key {
             "since" | "history" => set_start(&mut start, &key, &value)?,
             "format" => {
@@ -88,6 +75,7 @@ fn topic_socket(surface: &Surface, head: &Parts, origins: &Origins, topic: Topic
                     other => return Err(bad(format!("format is plain or json, not {other:?}"))),
                 }
             }
+            // Said once here for all WebSocket clients: browsers cannot set headers, so keys would end up in URLs.
             other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, format"))),
         }
     }
@@ -99,15 +87,14 @@ fn topic_socket(surface: &Surface, head: &Parts, origins: &Origins, topic: Topic
     Ok(Opening::Topic { topic, start: start.unwrap_or(Start::Now), encoding, may_publish })
 }
 
-fn topic_stream(surface: &Surface, head: &Parts, origins: &Origins, topic: TopicName) -> Result<Opening, Refused> {
-    check_origin(head, origins)?;
+fn topic_stream<B>(surface: &Surface, request: &Request<B>, topic: TopicName) -> Result<Opening, Refused> {
+    check_origin(request.headers(), &surface.origins)?;
     let mut names = vec![topic];
     let mut start = None;
     let mut since = None;
-    for pair in query::pairs(head.uri.query()) {
-        let (key, value) = pair.map_err(|error| bad(error.to_string()))?;
+    for (key, value) in parameters(request)? {
         match &*key {
-            "since" => since = Some(value.into_owned()),
+            "since" => since = Some(value),
             "history" => set_start(&mut start, &key, &value)?,
             "also" => {
                 let name = TopicName::new(&value).map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
@@ -123,14 +110,14 @@ fn topic_stream(surface: &Surface, head: &Parts, origins: &Origins, topic: Topic
         return Err(bad(format!("one stream takes at most {limit} topics (limits.subscriptions)")));
     }
     // The header is what a browser sends when it comes back: it is newer than what stands in the URL.
-    let last_event_id = head.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let last_event_id = request.headers().get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
     let starts = match last_event_id.as_deref().filter(|id| !id.is_empty()).or(since.as_deref()) {
         Some(positions) => stream_positions(positions, names.len())?,
         None => vec![start.unwrap_or(Start::Now); names.len()],
     };
     let several = names.len() > 1;
     // RFC 9112 §7: chunks are for HTTP/1.1 only; an older proxy gets a body that ends with the connection.
-    let encoding = match (several, head.version == Version::HTTP_11) {
+    let encoding = match (several, request.version() == Version::HTTP_11) {
         (false, true) => Encoding::SseChunked,
         (false, false) => Encoding::Sse,
         (true, true) => Encoding::SseTopicChunked,
@@ -166,14 +153,18 @@ fn bad(detail: String) -> Refused {
     (Refusal::BadParameter, detail)
 }
 
+fn parameters<B>(request: &Request<B>) -> Result<Vec<(String, String)>, Refused> {
+    api::query(request.uri().query().unwrap_or("")).map_err(|error| bad(error.to_string()))
+}
+
 /// Everything a WebSocket handshake needs (RFC 6455 §4.2.1) and the origin rules ask for.
-fn check(head: &Parts, origins: &Origins) -> Result<(), Refused> {
-    let headers = &head.headers;
+fn check<B>(request: &Request<B>, origins: &Origins) -> Result<(), Refused> {
+    let headers = request.headers();
     let bad = |why: &str| Err((Refusal::BadHandshake, why.to_owned()));
-    if head.method != Method::GET {
+    if request.method() != Method::GET {
         return Err((Refusal::MethodNotAllowed, "a WebSocket handshake is a GET".to_owned()));
     }
-    if head.version != Version::HTTP_11 {
+    if request.version() != Version::HTTP_11 {
         return bad("a WebSocket handshake needs HTTP/1.1; a proxy in between may need proxy_http_version 1.1");
     }
     if !lists(headers, header::CONNECTION, "upgrade") {
@@ -194,7 +185,7 @@ fn check(head: &Parts, origins: &Origins) -> Result<(), Refused> {
         (Some(_), Some(_)) => return bad("header Sec-WebSocket-Key stands twice"),
         (None, _) => return bad("header Sec-WebSocket-Key is missing"),
     }
-    check_origin(head, origins)
+    check_origin(headers, origins)
 }
 
 /// 16 bytes are 22 base64 characters and two `=` (RFC 6455 §4.1, 7).
@@ -203,15 +194,14 @@ fn is_key(key: &[u8]) -> bool {
     padding == b"==" && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
-fn check_origin(head: &Parts, origins: &Origins) -> Result<(), Refused> {
-    match origins.check_head(head) {
-        OriginCheck::Allowed => Ok(()),
-        OriginCheck::Refused => {
-            let text = |name| head.headers.get(name).map_or(Cow::Borrowed(""), |v: &HeaderValue| String::from_utf8_lossy(v.as_bytes()));
-            let (origin, host) = (text(header::ORIGIN), text(header::HOST));
-            Err((Refusal::OriginRefused, format!("origin {origin:?} is not allowed at host {host:?}")))
-        }
+fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), Refused> {
+    let origin = headers.get(header::ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    if origins.check(origin.as_deref(), host).is_allowed() {
+        return Ok(());
     }
+    let origin = origin.unwrap_or_default();
+    Err((Refusal::OriginRefused, format!("origin {origin:?} is not allowed here; host {:?}", host.unwrap_or(""))))
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {
@@ -233,7 +223,7 @@ fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
 }
 
 /// The answer that opens: 101 for a socket, an endless 200 for a stream.
-pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>) -> Response<OpenBody> {
+pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>, origins: &Origins) -> Response<OpenBody> {
     match opening {
         Opening::Topic { .. } | Opening::Endpoint { .. } => {
             let (response, _) = fastwebsockets::upgrade::upgrade(request).expect("invariant: the headers were checked");
@@ -246,7 +236,7 @@ pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>) -> Response
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             // nginx buffers answers unless told otherwise; an event would wait for 4 KiB of others.
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            cors::allow(request.headers(), headers);
+            origins.allow(request.headers(), headers);
             response
         }
     }
@@ -329,11 +319,10 @@ impl Service<Request<Incoming>> for Opener<'_> {
     type Error = std::convert::Infallible;
     type Future = MaybeAnswer;
 
-    fn call(&self, request: Request<Incoming>) -> MaybeAnswer {
-        let (head, body) = request.into_parts();
-        match decide(self.surface, &head) {
+    fn call(&self, mut request: Request<Incoming>) -> MaybeAnswer {
+        match decide(self.surface, &request) {
             Decision::Open(opening) => {
-                let response = opened(&opening, &mut Request::from_parts(head, body));
+                let response = opened(&opening, &mut request, &self.surface.origins);
                 self.opening.replace(Some(opening));
                 MaybeAnswer(Some(response))
             }

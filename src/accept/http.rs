@@ -101,19 +101,19 @@ pub(crate) async fn serve(
 
 async fn answer(
     surface: &Surface,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     opened: &RefCell<Option<Opening>>,
 ) -> Response<AnyBody> {
-    let (head, body) = request.into_parts();
-    let decision = handshake::decide(surface, &head);
-    let mut request = Request::from_parts(head, body);
-    match decision {
+    match handshake::decide(surface, &request) {
         Decision::Open(opening) => {
-            let response = handshake::opened(&opening, &mut request);
+            let response = handshake::opened(&opening, &mut request, &surface.origins);
             opened.replace(Some(opening));
             response.map(Either::Left)
         }
-        Decision::Refused(refusal, detail) => api::problem(refusal, detail, surface).map(Either::Right),
+        Decision::Refused(refusal, detail) => {
+            tracing::debug!(code = refusal.code(), detail, "handshake refused");
+            surface.problem(refusal, &detail).map(Either::Right)
+        }
         Decision::Plain => api::serve(surface, request).await.map(Either::Right),
     }
 }

@@ -3,7 +3,9 @@
 //! Pure. Browsers send `Origin` on every WebSocket handshake and on cross-origin requests, and let no script forge it;
 //! programs that are not browsers usually send none and are not what this protects from.
 
-use hyper::header::{HOST, HeaderMap, ORIGIN};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+};
 use hyper::http::request::Parts;
 
 /// The origins allowed at one place, compiled from the configuration.
@@ -30,6 +32,16 @@ pub enum OriginCheck {
     Allowed,
     /// It may not: answer with [`crate::refusal::Refusal::OriginRefused`].
     Refused,
+}
+
+impl OriginCheck {
+    /// Whether it is [`OriginCheck::Allowed`].
+    pub const fn is_allowed(self) -> bool {
+        match self {
+            Self::Allowed => true,
+            Self::Refused => false,
+        }
+    }
 }
 
 /// A configured origin is not one.
@@ -94,6 +106,20 @@ impl Origins {
         };
         // RFC 9112 §3.2.2: the authority of an absolute request target replaces Host.
         self.check(Some(origin), authority.or(host))
+    }
+
+    /// Lets the page that sent `request` read the answer with these headers, if its origin is allowed here.
+    ///
+    /// The one origin is named, never `*`, and `Vary` keeps caches from handing the answer to another page.
+    pub fn allow(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        answer.append(VARY, HeaderValue::from_static("Origin"));
+        let (Some(origin), Ok(host)) = (single(request, ORIGIN.as_str()), host(request)) else { return };
+        if self.check(Some(origin), host).is_allowed()
+            && let Ok(origin) = HeaderValue::from_str(origin)
+        {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+        }
     }
 }
 
@@ -295,6 +321,22 @@ mod tests {
         assert_eq!(check(two_hosts), Refused);
         assert_eq!(check(one_each), Allowed);
         assert_eq!(check(absolute), Allowed);
+    }
+
+    #[test]
+    fn an_answer_names_the_one_origin_that_may_read_it() {
+        let listed = origins(&["http://app.example"]);
+        let headers = |origin: &str| {
+            let head =
+                Request::get("/").header(HOST, "hub:8000").header(ORIGIN, origin).body(()).unwrap().into_parts().0;
+            let mut answer = HeaderMap::new();
+            listed.allow(&head.headers, &mut answer);
+            assert_eq!(answer[VARY], "Origin");
+            answer.get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|origin| origin.to_str().unwrap().to_owned())
+        };
+        assert_eq!(headers("http://app.example").as_deref(), Some("http://app.example"));
+        assert_eq!(headers("http://hub:8000").as_deref(), Some("http://hub:8000"));
+        assert_eq!(headers("http://evil.example"), None);
     }
 
     proptest! {

@@ -56,6 +56,11 @@ impl Hub {
         self.rules.list()
     }
 
+    /// The rules of the topic of this name, whether it lives or not.
+    pub fn rules_of(&self, name: &TopicName) -> &TopicRules {
+        &self.rules.list()[self.rules.resolve(name.as_str())]
+    }
+
     /// The mailbox of a worker.
     ///
     /// # Panics
@@ -128,6 +133,17 @@ impl Hub {
         for mailbox in &self.node.mailboxes {
             mailbox.push_canary(&canary);
         }
+        canary
+    }
+
+    /// Sends a canary through one worker's mailbox, so that a silent worker can be named. It is left out when too many
+    /// wait there; then the caller holds the only reference to it.
+    ///
+    /// # Panics
+    /// If there is no such worker.
+    pub fn send_canary_to(&self, worker: WorkerId) -> Arc<Canary> {
+        let canary = Arc::new(Canary::new(1));
+        self.mailbox(worker).push_canary(&canary);
         canary
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde_json::{Map, Value};
 
@@ -213,7 +214,7 @@ impl Render {
 
     fn render(&self, message: &Map<String, Value>) -> Result<String, minijinja::Error> {
         let template = self.environment.get_template(TEMPLATE)?;
-        template.render(message).map(|html| html.trim_end().to_owned())
+        template.render(minijinja::Value::from(Serde(message))).map(|html| html.trim_end().to_owned())
     }
 }
 

@@ -1,11 +1,8 @@
 //! One turn of a worker, and the loop around it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::io::unix::AsyncFd;
 
 use super::bundle::BundleId;
 use super::poller::Token;
@@ -43,7 +40,7 @@ impl Worker {
     /// # Errors
     /// If the poller fails, which is a bug or a kernel out of memory.
     pub(crate) async fn run(mut self) -> io::Result<()> {
-        let watched: AsyncFd<OwnedFd> = AsyncFd::new(self.poller.watched()?)?;
+        let watched = self.poller.watch()?;
         let mut draining = self.seat.draining.clone();
         let tick = tokio::time::sleep(Duration::from_millis(TICK_MS));
         let mut tick = std::pin::pin!(tick);
