@@ -28,6 +28,8 @@ mod model;
 mod node;
 mod outcome;
 mod position;
+#[cfg(test)]
+mod promises;
 mod publication;
 mod registry;
 mod room;
