@@ -142,7 +142,8 @@ impl Counters {
     /// Counts a refusal.
     pub fn refuse(&self, refusal: Refusal) {
         self.refused[refusal.index()].add(1);
-    }    /// Counts a publish over HTTP that was refused.
+    }
+    /// Counts a publish over HTTP that was refused.
     pub fn reject_http(&self, refusal: Refusal) {
         self.rejected_http[refusal.index()].add(1);
     }
