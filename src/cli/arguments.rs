@@ -10,7 +10,7 @@ use crate::hub::{Position, TopicName};
 
 /// A WebSocket broadcast hub: what is published on a topic reaches everyone who subscribed to it.
 #[derive(Debug, Parser)]
-#[command(name = "fanfare", version, max_term_width = 110, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+#[command(name = "fanfare", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 pub(super) struct Arguments {
     /// Configuration file; $FANFARE_CONFIG if not given, and without either the built-in demo on this machine only
     #[arg(long, short, global = true, value_name = "FILE")]
@@ -102,7 +102,7 @@ Examples:
   fanfare publish news < article.txt         all of stdin as one text
   tail -f app.log | fanfare publish logs -   each line of stdin as one text
   fanfare publish --binary images < cat.jpg  bytes
-  fanfare publish --json news hello          print where it stands: {\"topic\",\"epoch\",\"offset\",\"receivers\"}
+  fanfare publish --json news hello          print {\"topic\",\"epoch\",\"offset\",\"receivers\"}
 
 Exit codes: 0 all was accepted, 1 something was not.";
 
@@ -140,8 +140,8 @@ Examples:
   fanfare subscribe --since 1763726400:42 news
   fanfare subscribe --count 1 news           wait for one, then end
 
-Binary payloads are printed as they are, or as \"base64\" with --json. Notices (lost connections, missed publications)
-go to stderr.";
+Binary payloads are printed as they are, or as \"base64\" with --json. Notices, of lost connections
+or missed publications, go to stderr.";
 
 #[derive(Debug, Args)]
 pub(super) struct Subscribe {

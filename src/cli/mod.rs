@@ -11,6 +11,8 @@ mod close_codes;
 mod completions;
 mod exit;
 mod explain;
+#[cfg(test)]
+mod fake_hub;
 mod health;
 mod hub_url;
 mod line;

@@ -97,12 +97,12 @@ fn topics(rules: &TopicRules) -> String {
         PublishRule::Api => "the API publishes",
     };
     let slow = match rules.slow_consumer.policy {
-        SlowPolicy::Disconnect => "disconnected",
+        SlowPolicy::Disconnect => "are disconnected",
         SlowPolicy::Skip => "skip to the newest",
         SlowPolicy::Latest => "get only the newest",
     };
     let (lag, age) = (rules.slow_consumer.lag, rules.slow_consumer.age);
-    format!("{}  {history}; {publish}; at {lag} or {age} behind {slow}", rules.pattern)
+    format!("{}  {history}; {publish}; slow subscribers ({lag} or {age} behind) {slow}", rules.pattern)
 }
 
 fn endpoint(endpoint: &Endpoint) -> String {
@@ -160,7 +160,7 @@ mod tests {
             "configuration  built-in demo",
             "listen         http://127.0.0.1:8000  this machine only",
             "workers        4, one per core",
-            "topics         *  the last 100 for 10m; anyone publishes; at 1MiB or 1m behind disconnected",
+            "topics         *  the last 100 for 10m; anyone publishes; slow subscribers (1MiB or 1m behind) are disconnected",
             "pages          /  the try-it page",
             "64MiB  publications on their way to workers (workers × limits.mailbox)",
         ] {

@@ -172,7 +172,7 @@ fn told(failure: Failure, accepted: u64, sent: u64) -> Failure {
             let line = accepted + 1;
             let doubt = match sent.saturating_sub(line) {
                 0 => String::new(),
-                more => format!("; the {more} lines after it were sent already, and may have been published"),
+                more => format!("; sent behind it and perhaps published: {more}"),
             };
             Failure::Runtime(format!("line {line}: {what}; {accepted} published before it{doubt}"))
         }
@@ -228,6 +228,7 @@ fn all_of_stdin() -> Result<Vec<u8>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake_hub::{self, Then};
     use super::*;
 
     fn lines(mut text: &[u8], limit: u64) -> io::Result<Vec<Vec<u8>>> {
@@ -250,9 +251,71 @@ mod tests {
     #[test]
     fn a_failure_in_the_middle_tells_what_is_certain_and_what_is_not() {
         let told = told(Failure::Runtime("x".into()), 4, 10).to_string();
-        assert_eq!(
-            told,
-            "line 5: x; 4 published before it; the 5 lines after it were sent already, and may have been published"
+        assert_eq!(told, "line 5: x; 4 published before it; sent behind it and perhaps published: 5");
+    }
+
+    fn receipt(offset: u64) -> String {
+        let body = format!(r#"{{"topic":"t","epoch":"7","offset":{offset},"receivers":0}}"#);
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// Publishes `count` lines at a hub that answers `answers` once it has seen `seen` requests.
+    async fn publish_lines(count: usize, seen: usize, answers: String) -> (Result<(), Failure>, String) {
+        let (url, served) = fake_hub::http(seen, answers, Then::Listen).await;
+        let path = url.topic_path(&crate::hub::TopicName::new("t").unwrap());
+        let publisher = Publisher { url, path, key: Some("k".into()), binary: false, json: false };
+        let (to, lines) = mpsc::channel(READ_AHEAD);
+        tokio::spawn(async move {
+            for line in 0..count {
+                to.send(Ok(format!("line-{line}").into_bytes())).await.ok();
+            }
+        });
+        let outcome = publisher.lines(lines).await;
+        (outcome, served.await.unwrap())
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn lines_are_sent_before_the_first_answer_and_in_order() {
+        // The hub answers nothing before it has the last request: without pipelining this would never end.
+        let answers = (1..=100).map(receipt).collect();
+        let (outcome, read) = block_on(publish_lines(100, 100, answers));
+        outcome.unwrap();
+        let bodies: Vec<&str> = read.split("line-").skip(1).map(|rest| rest.split("POST").next().unwrap()).collect();
+        assert_eq!(bodies, (0..100).map(|line| line.to_string()).collect::<Vec<_>>());
+        assert!(
+            read.starts_with("POST /topics/t HTTP/1.1\r\nhost: 127.0.0.1:") && read.contains("\r\nx-api-key: k\r\n")
         );
+    }
+
+    #[test]
+    fn no_more_than_the_window_is_sent_without_an_answer() {
+        // One answer short: after the window is full, only as many lines follow as answers came.
+        let answers: String = (1..=10).map(receipt).collect();
+        let refusal = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
+        let (outcome, read) = block_on(publish_lines(10_000, WINDOW, answers + refusal));
+        let told = outcome.unwrap_err().to_string();
+        assert!(told.contains("line 11: refused: HTTP status 503; 10 published before it"), "{told}");
+        assert!(read.matches("POST ").count() <= WINDOW + 10);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_leaves_the_unanswered_in_doubt_and_says_so() {
+        let told = block_on(async {
+            let (url, _) = fake_hub::http(3, receipt(1), Then::Close).await;
+            let path = url.path("/topics/t");
+            let publisher = Publisher { url, path, key: None, binary: true, json: false };
+            // Kept open: more lines might come.
+            let (to, lines) = mpsc::channel(READ_AHEAD);
+            for _ in 0..3 {
+                to.send(Ok(vec![0])).await.unwrap();
+            }
+            publisher.lines(lines).await.unwrap_err().to_string()
+        });
+        let doubt = "1 published before it; sent behind it and perhaps published: 1";
+        assert!(told.starts_with("line 2: ") && told.ends_with(doubt), "{told}");
     }
 }

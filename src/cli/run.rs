@@ -82,6 +82,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_command_line_exits_with_64_and_help_with_0() {
+        let code = |arguments: &[&str]| {
+            let error = Arguments::try_parse_from([&["fanfare"], arguments].concat()).unwrap_err();
+            format!("{:?}", usage(&error))
+        };
+        for wrong in [&["nonsense"][..], &["publish"], &["--nonsense"], &["explain", "a", "b"]] {
+            assert_eq!(code(wrong), format!("{:?}", ExitCode::from(64)), "{wrong:?}");
+        }
+        for asked in [&["--help"][..], &["help", "publish"], &["--version"]] {
+            assert_eq!(code(asked), format!("{:?}", ExitCode::SUCCESS), "{asked:?}");
+        }
+    }
+
+    #[test]
     fn each_kind_of_failure_has_its_exit_code() {
         let missing = ["--config", "/nonexistent/fanfare.toml", "check"];
         assert_eq!(code(&missing), format!("{:?}", ExitCode::from(78)));

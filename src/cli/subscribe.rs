@@ -20,9 +20,8 @@ const QUEUE: usize = 256;
 /// Bytes that are collected for one write to stdout while more are waiting.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// The mean of the first delay before a reconnection, and the largest.
-const FIRST_DELAY: Duration = Duration::from_millis(500);
-const LONGEST_DELAY: Duration = Duration::from_secs(15);
+/// Delays between attempts to reconnect.
+const DELAYS: Delays = Delays { next: Duration::from_millis(500), longest: Duration::from_secs(15) };
 
 /// Prints publications until `--count` of them came, or until it is stopped.
 pub(super) fn subscribe(subscribe: Subscribe) -> Result<(), Failure> {
@@ -41,7 +40,7 @@ pub(super) fn subscribe(subscribe: Subscribe) -> Result<(), Failure> {
                 (None, Some(count)) => Start::History(count),
                 (None, None) => Start::Now,
             };
-            let follower = Follower { url: url.clone(), topic, start, json: subscribe.json, to: to.clone() };
+            let follower = Follower { url: url.clone(), topic, start, json: subscribe.json, delays: DELAYS, to: to.clone() };
             followers.spawn(follower.run());
         }
         drop(to);
@@ -83,13 +82,14 @@ struct Follower {
     topic: TopicName,
     start: Start,
     json: bool,
+    delays: Delays,
     to: mpsc::Sender<Vec<u8>>,
 }
 
 impl Follower {
     /// Ends only with what no reconnection would mend.
     async fn run(mut self) -> Result<(), Failure> {
-        let mut delays = Delays::new();
+        let mut delays = self.delays;
         let mut connected_before = false;
         loop {
             match Socket::connect(&self.url, &self.path()).await {
@@ -103,7 +103,7 @@ impl Follower {
                         });
                     }
                     connected_before = true;
-                    delays = Delays::new();
+                    delays = self.delays;
                     self.follow(socket).await?;
                 }
                 Err(NotConnected::Refused(problem)) if !problem.is_temporary() => {
@@ -196,19 +196,18 @@ fn gap(at: Start, next: Position) -> Option<u64> {
 }
 
 /// Delays between attempts: doubling, and spread, so that the clients of a hub that restarts do not come at once.
+#[derive(Debug, Clone, Copy)]
 struct Delays {
+    /// The mean of the next one.
     next: Duration,
+    longest: Duration,
 }
 
 impl Delays {
-    fn new() -> Self {
-        Self { next: FIRST_DELAY }
-    }
-
-    /// Between half and one and a half times the mean, which doubles up to [`LONGEST_DELAY`].
+    /// Between half and one and a half times the mean, which doubles up to the longest.
     fn next(&mut self) -> Duration {
         let mean = self.next;
-        self.next = (mean * 2).min(LONGEST_DELAY);
+        self.next = (mean * 2).min(self.longest);
         // A fresh RandomState is the standard library's source of randomness.
         let random = RandomState::new().hash_one(0_u8) % 1_000;
         mean / 2 + mean * u32::try_from(random).unwrap_or(0) / 1_000
@@ -217,6 +216,7 @@ impl Delays {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake_hub::{self, Play};
     use super::*;
     use crate::hub::{Epoch, Offset};
 
@@ -234,10 +234,89 @@ mod tests {
 
     #[test]
     fn delays_double_to_their_longest_and_are_spread() {
-        let mut delays = Delays::new();
+        let mut delays = DELAYS;
         for mean in [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0] {
             let delay = delays.next().as_secs_f64();
             assert!(delay >= mean / 2.0 && delay < mean * 1.5, "{delay} around {mean}");
         }
+    }
+
+    /// Follows `topic` through the connections of a scripted hub until `count` lines came, or it gave up.
+    async fn follow(plays: Vec<Play>, start: Start, count: usize) -> (Vec<String>, Vec<String>, Result<(), Failure>) {
+        let (url, asked) = fake_hub::websockets(plays).await;
+        let (to, mut from) = mpsc::channel(QUEUE);
+        let topic = TopicName::new("a/b").unwrap();
+        let delays = Delays { next: Duration::ZERO, longest: Duration::ZERO };
+        let follower = Follower { url, topic, start, json: false, delays, to };
+        let mut running = JoinSet::new();
+        running.spawn(follower.run());
+        let mut lines = Vec::new();
+        let mut ended = Ok(());
+        while lines.len() < count {
+            tokio::select! {
+                biased;
+                Some(line) = from.recv() => lines.push(String::from_utf8(line).unwrap()),
+                Some(end) = running.join_next() => {
+                    ended = end.unwrap();
+                    break;
+                }
+            }
+        }
+        let asked = asked.lock().unwrap().clone();
+        (lines, asked, ended)
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    const ONE: &str = r#"{"topic":"a/b","epoch":"7","offset":1,"data":"one"}"#;
+    const TWO: &str = r#"{"topic":"a/b","epoch":"7","offset":2,"data":"two"}"#;
+    const THREE: &str = r#"{"topic":"a/b","epoch":"7","offset":3,"data":"three"}"#;
+
+    #[test]
+    fn a_lost_connection_is_made_again_after_the_last_position() {
+        let recovered = r#"{"topic":"a/b","epoch":"7","offset":3,"recovered":true}"#;
+        let plays = vec![
+            Play::Break(vec![ONE]),
+            // Breaks after the notice and before what it announces: nothing of that may be skipped.
+            Play::Close(vec![recovered], 1001),
+            Play::Stay(vec![recovered, TWO, THREE]),
+        ];
+        let (lines, asked, _) = runtime().block_on(follow(plays, Start::Now, 3));
+        assert_eq!(lines, ["one\n", "two\n", "three\n"]);
+        let again = "/topics/a%2Fb?format=json&since=7:1";
+        assert_eq!(asked, ["/topics/a%2Fb?format=json", again, again]);
+    }
+
+    #[test]
+    fn what_is_not_recovered_or_missed_is_where_it_goes_on() {
+        let not = r#"{"topic":"a/b","epoch":"9","offset":5,"recovered":false}"#;
+        let missed = r#"{"missed":{"topic":"a/b","epoch":"9","from":6,"to":8,"count":3}}"#;
+        let plays = vec![Play::Break(vec![not]), Play::Break(vec![missed]), Play::Stay(vec![ONE])];
+        let since = Start::Since(at(7, 1));
+        let (_, asked, _) = runtime().block_on(follow(plays, since, 1));
+        let targets: Vec<_> = asked.iter().map(|target| target.rsplit('=').next().unwrap()).collect();
+        assert_eq!(targets, ["7:1", "9:5", "9:8"]);
+    }
+
+    #[test]
+    fn a_refusal_that_would_be_the_same_again_ends_it() {
+        let body = r#"{"code":"origin-refused","title":"no"}"#;
+        let (lines, asked, ended) = runtime().block_on(follow(vec![Play::Refuse(403, body)], Start::History(2), 1));
+        assert_eq!((lines.len(), asked.len()), (0, 1));
+        let told = ended.unwrap_err().to_string();
+        assert!(told.contains("fanfare explain origin-refused"), "{told}");
+        let (_, _, ended) = runtime().block_on(follow(vec![Play::Close(vec![], 1008)], Start::Now, 1));
+        assert!(ended.unwrap_err().to_string().contains("1008"));
+    }
+
+    #[test]
+    fn a_hub_that_is_not_there_at_first_ends_it_and_one_that_is_away_later_does_not() {
+        let (_, asked, ended) = runtime().block_on(follow(vec![Play::Refuse(503, "")], Start::Now, 1));
+        assert!(ended.is_err() && asked.len() == 1);
+        let plays = vec![Play::Break(vec![ONE]), Play::Refuse(503, ""), Play::Stay(vec![TWO])];
+        let (lines, _, _) = runtime().block_on(follow(plays, Start::Now, 2));
+        assert_eq!(lines, ["one\n", "two\n"]);
     }
 }
