@@ -1,1 +1,306 @@
 //! Starts shards, waits for signals, drains.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::accept::{BindError, Listener, Placement};
+use crate::admin::counters::Counters;
+use crate::api::{Surface, SurfaceError};
+use crate::config::{Config, Loaded, Source};
+use crate::hub::{Hub, Mailbox, WorkerId};
+use crate::session::{Behaviour, CompileError};
+use crate::worker::{Arrival, Bell, Seat, Worker};
+
+/// Sockets on their way to one worker. More than a burst of accepts leaves; see `Arrivals`.
+const ARRIVALS: usize = 4096;
+
+/// Descriptors that are not connections: listeners, pollers, log, files being served.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// Why the hub could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// An endpoint cannot work as configured.
+    #[error(transparent)]
+    Endpoint(#[from] CompileError),
+    /// Pages, keys or origins cannot be used as configured.
+    #[error(transparent)]
+    Surface(#[from] SurfaceError),
+    /// The kernel refused a thread, a poller or a signal handler.
+    #[error("cannot start {what}: {source}")]
+    System {
+        /// What could not be started.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Why a running hub stopped without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A worker's poller failed.
+    #[error("worker {worker} failed: {source}")]
+    Worker {
+        /// Which.
+        worker: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// A worker panicked outside of any session.
+    #[error("worker {worker} panicked; see the log above")]
+    Panicked {
+        /// Which.
+        worker: usize,
+    },
+}
+
+/// A running hub: its threads, and the way to stop them.
+#[derive(Debug)]
+pub struct Server {
+    surface: Arc<Surface>,
+    addresses: Vec<SocketAddr>,
+    draining: watch::Sender<bool>,
+    shards: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    /// Binds the addresses of `loaded` and starts one thread per worker. Blocks on files; returns when clients are
+    /// served.
+    ///
+    /// `collect` is called on a worker about a second after a burst of connections; it may give freed memory back.
+    ///
+    /// # Errors
+    /// What cannot be bound, read or started; then nothing keeps running.
+    pub fn start(loaded: &Loaded, collect: fn()) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let config = Arc::new(loaded.config.clone());
+        let workers = worker_count(&config);
+        let behaviours: Arc<[Behaviour]> = config.endpoints.iter().map(Behaviour::compile).collect::<Result<_, _>>()?;
+        let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for &address in &config.server.listen {
+            for (shard, listener) in Listener::bind(address, workers)?.into_iter().enumerate() {
+                if shard == 0 {
+                    addresses.push(listener.address());
+                }
+                listeners[shard].push(listener);
+            }
+        }
+        let bells = (0..workers).map(|_| Bell::new()).collect::<io::Result<Vec<_>>>();
+        let bells = bells.map_err(|source| StartError::System { what: "a worker", source })?;
+        let mailboxes = bells.iter().map(|bell| {
+            let bell = bell.clone();
+            Arc::new(Mailbox::new(config.limits.mailbox.bytes(), Box::new(move || bell.ring())))
+        });
+        let hub = Hub::new(&config, mailboxes.collect());
+        let counters = Arc::new(Counters::new(workers));
+        let demo = loaded.source == Source::Demo;
+        let surface = Arc::new(Surface::new(hub, Arc::clone(&config), counters, started, demo)?);
+        let (draining, drained) = watch::channel(false);
+        let placement = Arc::new(Placement::new(workers, config.limits.connections));
+        let (ways, arrivals): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| crossbeam_channel::bounded::<Arrival>(ARRIVALS)).unzip();
+        let ways: Arc<[_]> = ways.into();
+        let cores = cores();
+        let mut server = Self { surface: Arc::clone(&surface), addresses, draining, shards: Vec::new() };
+        for (shard, ((listeners, bell), arrivals)) in listeners.into_iter().zip(bells).zip(arrivals).enumerate() {
+            let seat = Seat {
+                id: WorkerId(shard as u16),
+                surface: Arc::clone(&surface),
+                placement: Arc::clone(&placement),
+                behaviours: Arc::clone(&behaviours),
+                listeners,
+                bell,
+                arrivals,
+                ways: Arc::clone(&ways),
+                draining: drained.clone(),
+                collect,
+            };
+            // More workers than cores would only be pinned on top of each other.
+            let core = (workers <= cores.len()).then(|| cores[shard]);
+            let spawned = thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
+                if let Some(core) = core {
+                    pin(core);
+                }
+                run_shard(seat)
+            });
+            match spawned {
+                Ok(thread) => server.shards.push(thread),
+                Err(source) => {
+                    server.drain();
+                    return Err(StartError::System { what: "a shard's thread", source });
+                }
+            }
+        }
+        Ok(server)
+    }
+
+    /// Where it listens, with the ports that were chosen.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Its topics, counters and configuration.
+    pub fn surface(&self) -> &Arc<Surface> {
+        &self.surface
+    }
+
+    /// Begins the drain: no more connections and publishes, what was acknowledged is delivered, everyone is asked to
+    /// reconnect. Returns at once; calling it again changes nothing.
+    pub fn drain(&self) {
+        self.surface.hub.drain();
+        self.draining.send_replace(true);
+    }
+
+    /// Whether a shard has ended: after a drain, or because it failed.
+    pub fn is_over(&self) -> bool {
+        self.shards.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Waits for all shards to end, which they do after [`Server::drain`].
+    ///
+    /// # Errors
+    /// The first shard that failed; the others were drained.
+    pub fn join(mut self) -> Result<(), RunError> {
+        let mut result = Ok(());
+        for (worker, shard) in std::mem::take(&mut self.shards).into_iter().enumerate() {
+            let ended = match shard.join() {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(source)) => Err(RunError::Worker { worker, source }),
+                Err(_) => Err(RunError::Panicked { worker }),
+            };
+            if ended.is_err() {
+                self.drain();
+            }
+            result = result.and(ended);
+        }
+        result
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.drain();
+    }
+}
+
+/// Serves `loaded` until SIGTERM or SIGINT, then drains. A second signal ends the process at once, with exit code 1.
+///
+/// # Errors
+/// What kept it from starting, as a [`StartError`]; what ended it, as a [`RunError`].
+pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let descriptors = raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let server = Server::start(loaded, collect)?;
+        announce(loaded, &server, descriptors);
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(100));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = look.tick() => if server.is_over() { break },
+            }
+        }
+        tracing::info!(window = %loaded.config.server.drain, "draining; a second signal ends it at once");
+        server.drain();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(1);
+        });
+        tokio::task::spawn_blocking(move || server.join()).await??;
+        tracing::info!("drained");
+        Ok(())
+    })
+}
+
+/// What listens where, with which limits. In demo mode also what to try first.
+fn announce(loaded: &Loaded, server: &Server, descriptors: u64) {
+    let config = &loaded.config;
+    let workers = worker_count(config);
+    for address in server.addresses() {
+        tracing::info!(%address, workers, "listening");
+    }
+    let memory = config.memory_bound(workers);
+    tracing::info!(
+        connections = config.limits.connections,
+        topics = config.limits.topics,
+        message = %config.limits.message,
+        memory = %memory.total(),
+        "limits (memory: the sum of what they allow)"
+    );
+    let needed = config.limits.connections as u64 + SPARE_DESCRIPTORS;
+    if descriptors < needed {
+        tracing::warn!(
+            descriptors,
+            needed,
+            "the descriptor limit is too low for limits.connections: raise it (ulimit -n {needed}, LimitNOFILE= in a \
+             systemd unit) or lower limits.connections"
+        );
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let (Source::Demo, Some(address)) = (&loaded.source, server.addresses().first()) {
+        tracing::info!("demo mode: no configuration file, this machine only, anyone here may publish");
+        tracing::info!("try it:    http://localhost:{}/", address.port());
+        tracing::info!("publish:   curl -d hello http://localhost:{}/topics/demo", address.port());
+        tracing::info!("subscribe: ws://localhost:{}/topics/demo", address.port());
+    }
+}
+
+fn run_shard(seat: Seat) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async { Worker::new(seat)?.run().await })
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.server.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+    .min(usize::from(u16::MAX))
+}
+
+/// The cores this process may run on.
+fn cores() -> Vec<usize> {
+    match sched_getaffinity(None) {
+        Ok(set) => (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Keeps this thread on one core, and with it the caches that hold its connections.
+fn pin(core: usize) {
+    let mut set = CpuSet::new();
+    set.set(core);
+    // Without it the shard works as well, only a little slower.
+    let _ = sched_setaffinity(None, &set);
+}
+
+/// Raises the soft descriptor limit to the hard one; tells the limit in force.
+fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let current = if raised.is_ok() { limit.maximum } else { limit.current };
+    current.unwrap_or(u64::MAX)
+}

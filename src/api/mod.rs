@@ -1,5 +1,29 @@
 //! Plain HTTP: publishing, history, the server API, pages, metrics and health. Everything but upgrades and streams.
+//!
+//! Reading order: [`route`] (pure: which path is what), [`query`] (pure), [`serve`] (one request, one answer),
+//! [`problem`] (every refusal), [`topics`] and [`history`] (`/topics/{topic}`), [`publish`] (with backpressure),
+//! [`server_api`] (`/api/{method}`), [`keys`], [`cors`], [`request_body`], [`answer`] and [`body_budget`] (what answers
+//! may hold in memory). Imports `hub`, `config`, `pages` and `admin`; never a worker or a session.
 
+pub mod answer;
+pub mod body_budget;
+pub mod cors;
+pub mod history;
+pub mod keys;
+pub mod problem;
+pub mod publish;
+pub mod query;
+pub mod request_body;
+pub mod route;
+mod serve;
+pub mod server_api;
 mod surface;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod topics;
 
-pub use surface::{Body, Surface};
+pub use problem::problem;
+pub use query::pairs as query;
+pub use route::{Route, Routes};
+pub use serve::serve;
+pub use surface::{Body, Surface, SurfaceError};

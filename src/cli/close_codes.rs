@@ -44,6 +44,10 @@ pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
             "Reconnect. If it happens to healthy clients, something keeps them from reading: look for code that blocks \
              the thread of the connection.",
         ),
+        CloseReason::Overloaded => (
+            "A limit of the server, such as limits.topics, keeps the client from what it asked for.",
+            "Reconnect after a growing delay. If it lasts, the log names the limit: raise it, or add a node.",
+        ),
         CloseReason::CloseTimeout => (
             "The client did not finish the close handshake within limits.close_timeout.",
             "Nothing, if it is rare: the client was probably gone.",

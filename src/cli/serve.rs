@@ -6,16 +6,12 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit::Failure;
 use crate::config::{Loaded, Log, LogFormat};
+use crate::server;
 
 /// Starts logging, then the server; returns when it has drained.
 pub(super) fn serve(loaded: &Loaded, collect: fn()) -> Result<(), Failure> {
     start_log(&loaded.config.log)?;
-    run(loaded, collect)
-}
-
-// joined with server::run by main
-fn run(_loaded: &Loaded, _collect: fn()) -> Result<(), Failure> {
-    Err(Failure::Runtime("this build cannot serve yet".to_owned()))
+    server::run(loaded, collect).map_err(|error| Failure::Runtime(error.to_string()))
 }
 
 /// Log lines go to stderr, in the format and from the level of the configuration.

@@ -1,140 +1,190 @@
 //! The door to all topics of this node.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::mailbox::{Mailbox, WorkerId};
-use super::position::Position;
-use super::publication::{Draft, Retained};
+use super::canary::Canary;
+use super::history::Keep;
+use super::joined::{Joined, Start};
+use super::mailbox::Mailbox;
+use super::node::Node;
+use super::outcome::Outcome;
+use super::publication::Draft;
+use super::registry::Registry;
+use super::rules::Rules;
 use super::topic::Topic;
 use super::topic_name::TopicName;
+use super::worker_set::WorkerId;
 use crate::config::{Config, TopicRules};
+use crate::engine::{Engine, memory};
 use crate::refusal::Refusal;
+
+/// Expired publications and topics with any that one [`Hub::tidy`] takes away.
+const TIDY_PUBLICATIONS: usize = 32_768;
+/// Candidates that one [`Hub::tidy`] looks at.
+const TIDY_TOPICS: usize = 16_384;
+/// Candidates that whoever wants a topic over the limit looks at.
+const TOPICS_FREED_AT_LIMIT: usize = 64;
 
 /// All topics of this node, and the workers that deliver them.
 #[derive(Debug)]
-pub struct Hub {}
-
-/// What an accepted publication is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// Where it stands.
-    pub position: Position,
-    /// Subscribers on this node when it was accepted.
-    pub receivers: usize,
-}
-
-/// What became of a draft.
-#[derive(Debug)]
-#[must_use]
-pub enum Outcome {
-    /// It has its offset, is in the history, and is queued on every interested worker.
-    Accepted(Receipt),
-    /// `worker`'s mailbox has no room; nothing happened. Try again when it has.
-    Full {
-        /// The draft, given back.
-        draft: Draft,
-        /// Whose mailbox to wait for.
-        worker: WorkerId,
-    },
-    /// It was refused and will be refused again.
-    Refused(Refusal),
-}
-
-/// Where a subscriber wants to start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With the next publication.
-    Now,
-    /// After this position.
-    Since(Position),
-    /// With at most this many of the last publications.
-    Last(usize),
-}
-
-/// Whether a subscriber got everything since its position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recovery {
-    /// It did not ask.
-    NotAsked,
-    /// Everything since its position is in the replay (nothing, if it missed nothing).
-    Complete,
-    /// Something is gone (other epoch, or older than history): the replay is empty.
-    Gap,
-}
-
-/// What a subscriber is told on joining.
-#[derive(Debug, Clone)]
-pub struct Joined {
-    /// The last position at the moment of joining: the replay ends here, live publications come after it.
-    pub top: Position,
-    /// Publications to send first, oldest first.
-    pub replay: Vec<Retained>,
-    /// Whether that is everything it asked for.
-    pub recovery: Recovery,
+pub struct Hub {
+    engine: Engine,
+    registry: Registry,
+    rules: Rules,
+    node: Node,
+    draining: AtomicBool,
+    subscriptions: AtomicUsize,
 }
 
 impl Hub {
-    /// A hub over these workers.
+    /// A hub over these workers; a [`WorkerId`] is a place in `mailboxes`.
     pub fn new(config: &Config, mailboxes: Vec<Arc<Mailbox>>) -> Arc<Self> {
-        let _ = (config, mailboxes);
-        unimplemented!()
+        Arc::new(Self {
+            engine: Engine::Memory,
+            registry: Registry::new(config.limits.topics),
+            rules: Rules::new(&config.topics),
+            node: Node::new(mailboxes, config.limits.history_total.bytes()),
+            draining: AtomicBool::new(false),
+            subscriptions: AtomicUsize::new(0),
+        })
     }
+
     /// The rules by index ([`Topic::rules`]): those of the configuration, then the built-in ones.
     pub fn rules(&self) -> &[TopicRules] {
-        unimplemented!()
+        self.rules.list()
     }
+
+    /// The rules of the topic of this name, whether it lives or not.
+    pub fn rules_of(&self, name: &TopicName) -> &TopicRules {
+        &self.rules.list()[self.rules.resolve(name.as_str())]
+    }
+
     /// The mailbox of a worker.
+    ///
+    /// # Panics
+    /// If there is no such worker.
     pub fn mailbox(&self, worker: WorkerId) -> &Arc<Mailbox> {
-        let _ = worker;
-        unimplemented!()
+        &self.node.mailboxes[worker.index()]
     }
+
     /// The topic of this name, made if there is none.
+    ///
+    /// While the caller keeps it, it stays the topic of that name. Refused with [`Refusal::TooManyTopics`] at
+    /// `limits.topics`, if none of the first few idle topics can be freed on the spot.
     pub fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, Refusal> {
-        let _ = name;
-        unimplemented!()
+        if let Some(topic) = self.registry.find(name) {
+            return Ok(topic);
+        }
+        if let Some(topic) = self.find_or_make(name) {
+            return Ok(topic);
+        }
+        self.registry.free(&self.node.idle, TOPICS_FREED_AT_LIMIT);
+        self.find_or_make(name).ok_or(Refusal::TooManyTopics)
     }
+
     /// The topic of this name, if it lives.
     pub fn find(&self, name: &TopicName) -> Option<Arc<Topic>> {
-        let _ = name;
-        unimplemented!()
+        self.registry.find(name)
     }
+
     /// Publishes `draft` on `topic` and answers through `done`: at once with the memory engine, later with a remote one.
+    ///
+    /// With the memory engine: a predictable branch, then the topic's critical section; nothing is allocated but the
+    /// publication itself, and that only if somebody subscribes. See `benches/hub.rs`.
     pub fn publish<D: FnOnce(Outcome)>(&self, topic: &Arc<Topic>, draft: Draft, now: Instant, done: D) {
-        let _ = (topic, draft, now, done);
-        unimplemented!()
+        if self.is_draining() {
+            return done(Outcome::Refused(Refusal::Draining));
+        }
+        match self.engine {
+            Engine::Memory => done(memory::publish(topic, draft, now, &self.node)),
+        }
     }
+
     /// Adds one subscriber on `worker`. Called on the worker's thread.
+    ///
+    /// Publications at or below [`Joined::top`] that are still in the worker's mailbox are not for this subscriber: it
+    /// got them from the replay, or did not ask for them.
     pub fn subscribe(&self, topic: &Arc<Topic>, worker: WorkerId, start: Start, now: Instant) -> Joined {
-        let _ = (topic, worker, start, now);
-        unimplemented!()
+        self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        topic.join(worker, start, now)
     }
+
     /// Takes one subscriber on `worker` away; `last` if the worker has none left for the topic. Called on its thread.
+    ///
+    /// A topic that nobody needs any more is freed by [`Hub::tidy`].
     pub fn unsubscribe(&self, topic: Arc<Topic>, worker: WorkerId, last: bool, now: Instant) {
-        let _ = (topic, worker, last, now);
-        unimplemented!()
+        let _ = now;
+        self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        topic.leave(worker, last, &self.node.idle);
     }
+
     /// The top position, the kept publications (at most `limit`) after `since`, and whether `since` could be honoured.
+    ///
+    /// After a position: the first `limit` of them, so that the last one's position leads to the next page.
     pub fn history(&self, topic: &Topic, start: Start, limit: usize, now: Instant) -> Joined {
-        let _ = (topic, start, limit, now);
-        unimplemented!()
+        topic.read(start, limit, now)
     }
+
+    /// Sends a canary through every mailbox; [`Canary::done`] tells when all workers have seen it.
+    pub fn send_canary(&self) -> Arc<Canary> {
+        let canary = Arc::new(Canary::new(self.node.mailboxes.len()));
+        for mailbox in &self.node.mailboxes {
+            mailbox.push_canary(&canary);
+        }
+        canary
+    }
+
+    /// Sends a canary through one worker's mailbox, so that a silent worker can be named. It is left out when too many
+    /// wait there; then the caller holds the only reference to it.
+    ///
+    /// # Panics
+    /// If there is no such worker.
+    pub fn send_canary_to(&self, worker: WorkerId) -> Arc<Canary> {
+        let canary = Arc::new(Canary::new(1));
+        self.mailbox(worker).push_canary(&canary);
+        canary
+    }
+
     /// From now on publishes are refused with [`Refusal::Draining`].
     pub fn drain(&self) {
-        unimplemented!()
+        self.draining.store(true, Ordering::Release);
     }
+
     /// Whether [`Hub::drain`] was called.
     pub fn is_draining(&self) -> bool {
-        unimplemented!()
+        self.draining.load(Ordering::Acquire)
     }
+
     /// Expires history and frees topics that nobody needs. Call about once a second.
+    ///
+    /// One call takes away at most about 32,768 publications and looks at 16,384 idle topics, however many there are; what
+    /// is left is done by the next calls. Nothing waits for it: what has expired is not served, busy topics drop their
+    /// own, and at `limits.topics` whoever wants a topic frees some itself.
     pub fn tidy(&self, now: Instant) {
-        let _ = now;
-        unimplemented!()
+        self.node.budget.expire(&self.node.idle, now, TIDY_PUBLICATIONS);
+        self.registry.free(&self.node.idle, TIDY_TOPICS);
     }
-    /// (topics, subscriptions, history publications, history bytes) on this node.
+
+    /// Counts for metrics and `/api/info`. Costs four loads.
     pub fn census(&self) -> Census {
-        unimplemented!()
+        let kept = self.node.budget.weight();
+        Census {
+            topics: self.registry.len(),
+            subscriptions: self.subscriptions.load(Ordering::Relaxed),
+            history_publications: kept.publications,
+            history_bytes: kept.bytes,
+        }
+    }
+
+    fn find_or_make(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.registry.find_or_make(name, wall_micros(), &self.node.idle, |id, epoch| {
+            let rules = self.rules.resolve(name.as_str());
+            let history = self.rules.list()[rules].history;
+            let keep = Keep { size: history.size, ttl: history.ttl.0 };
+            Topic::new(id, name.clone(), rules, epoch, keep, self.node.mailboxes.len())
+        })
     }
 }
 
@@ -149,4 +199,10 @@ pub struct Census {
     pub history_publications: usize,
     /// Bytes kept.
     pub history_bytes: usize,
+}
+
+/// The wall clock in microseconds since 1970: the one place where the hub asks for it.
+fn wall_micros() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_micros()).unwrap_or(0)
 }

@@ -1,13 +1,15 @@
 //! The bounded input of a worker.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 
+use tokio::sync::Notify;
+
+use super::canary::Canary;
+use super::doorbell::Doorbell;
 use super::publication::Publication;
-
-/// A worker's number, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkerId(pub u16);
+use super::room::{Reserved, Room, Tell};
+use super::sync::{AtomicUsize, Mutex, Ordering, Queue, lock};
+use super::worker_set::WorkerSet;
 
 /// What a worker finds in its mailbox.
 #[derive(Debug)]
@@ -18,58 +20,156 @@ pub enum Letter {
     Canary(Arc<Canary>),
 }
 
-/// A publication to nobody that shows that every mailbox is being read.
+/// The bounded input of one worker: many publishers push, the worker pops.
+///
+/// Bounded in bytes by `limits.mailbox` and in letters by [`Mailbox::LIMIT_LETTERS`]. A publication is charged with
+/// [`Publication::charge_bytes`] from its reservation until the worker has released it, also while the worker holds it.
+/// A publication larger than the whole limit is let in when nothing is charged, so that it can be published at all;
+/// `limits.message` bounds that.
 #[derive(Debug)]
-pub struct Canary {
-    /// Workers that have not seen it yet.
-    pub missing: AtomicUsize,
-    /// Told when none is missing.
-    pub done: tokio::sync::Notify,
+pub struct Mailbox {
+    letters: Queue<Letter>,
+    room: Room,
+    doorbell: Doorbell,
+    canaries: AtomicUsize,
+    room_made: Notify,
+    waiting: Mutex<Vec<Weak<Mailbox>>>,
 }
 
-/// The bounded input of one worker: many publishers push, the worker pops.
-#[derive(Debug)]
-pub struct Mailbox {}
-
 impl Mailbox {
+    /// Publications that wait at most, however small they are. Their places are allocated up front, 24 bytes each.
+    pub const LIMIT_LETTERS: usize = 16_384;
+    /// Canaries that wait at most; they have places of their own and are charged with nothing.
+    pub const LIMIT_CANARIES: usize = 16;
+
     /// A mailbox for `limit_bytes` of charges; `wake` makes the parked worker look again (an eventfd write).
     pub fn new(limit_bytes: usize, wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        let _ = (limit_bytes, wake);
-        unimplemented!()
+        // No more letters fit in a small limit than this, so their places need no memory.
+        let limit_letters = (limit_bytes / size_of::<Publication>()).clamp(1, Self::LIMIT_LETTERS);
+        Self {
+            letters: Queue::bounded(limit_letters + Self::LIMIT_CANARIES),
+            room: Room::new(limit_bytes, limit_letters),
+            doorbell: Doorbell::new(wake),
+            canaries: AtomicUsize::new(0),
+            room_made: Notify::new(),
+            waiting: Mutex::new(Vec::new()),
+        }
     }
+
+    /// Counts a publication of `charge_bytes`, if there is room; then it must be pushed or cancelled.
+    pub(super) fn reserve(&self, charge_bytes: usize) -> Reserved {
+        self.room.reserve(charge_bytes)
+    }
+
+    /// Takes a reservation back, and tells those who wait for room.
+    pub(super) fn cancel(&self, charge_bytes: usize) {
+        self.tell(self.room.cancel(charge_bytes));
+    }
+
+    /// Pushes a publication that has its reservation. To be followed by [`Mailbox::wake_for_letters`].
+    pub(super) fn push_reserved(&self, publication: Arc<Publication>) {
+        let pushed = self.letters.push(Letter::Publication(publication));
+        assert!(pushed, "invariant: a reserved letter has its place in the queue");
+    }
+
+    /// Wakes those of `workers` that sleep, after letters were pushed to them. One fence for all; a worker that is awake
+    /// costs a load.
+    pub(super) fn wake_for_letters(mailboxes: &[Arc<Self>], workers: &WorkerSet) {
+        Doorbell::after_push();
+        for worker in workers.iter() {
+            mailboxes[worker.index()].doorbell.ring_if_asleep();
+        }
+    }
+
+    /// Puts `canary` behind the letters that wait. If [`Mailbox::LIMIT_CANARIES`] wait already it is left out: then the
+    /// mailbox is not being read, and the canary is not answered, which says so.
+    pub(super) fn push_canary(&self, canary: &Arc<Canary>) {
+        let places = |waiting: usize| (waiting < Self::LIMIT_CANARIES).then_some(waiting + 1);
+        if self.canaries.fetch_update(Ordering::AcqRel, Ordering::Acquire, places).is_ok() {
+            let pushed = self.letters.push(Letter::Canary(Arc::clone(canary)));
+            assert!(pushed, "invariant: canaries have places of their own in the queue");
+            Doorbell::after_push();
+            self.doorbell.ring_if_asleep();
+        }
+    }
+
     /// The next letter; its charge is held until [`Mailbox::release`]. Worker only.
     pub fn pop(&self) -> Option<Letter> {
-        unimplemented!()
+        let letter = self.letters.pop()?;
+        match letter {
+            Letter::Publication(_) => self.room.letter_left(),
+            Letter::Canary(_) => {
+                self.canaries.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        Some(letter)
     }
+
     /// Gives back the charge of a letter whose work is done, and tells waiting publishers. Worker only.
+    ///
+    /// `charge_bytes` is [`Publication::charge_bytes`], or the sum over several publications; a canary has none.
     pub fn release(&self, charge_bytes: usize) {
-        let _ = charge_bytes;
-        unimplemented!()
+        self.tell(self.room.release(charge_bytes));
     }
+
     /// Whether the worker may sleep: marks it asleep, then looks once more. `false`: there is work. Worker only.
+    ///
+    /// `false` also after a [`Mailbox::wake`] since the worker last went past here or [`Mailbox::unpark`]: whoever calls
+    /// that has work that does not lie in the mailbox, and the worker must look at all its inputs before it parks again.
     #[must_use]
     pub fn park(&self) -> bool {
-        unimplemented!()
+        self.doorbell.go_to_sleep(|| !self.letters.is_empty())
     }
-    /// Marks the worker awake again after sleep. Worker only.
+
+    /// Marks the worker awake again after sleep. Worker only. It then looks at all its inputs.
     pub fn unpark(&self) {
-        unimplemented!()
+        self.doorbell.get_up();
     }
-    /// Makes the worker look up, at most once while it is awake.
+
+    /// Makes the worker look up, at most once while it is awake. What the caller did before is visible to it then.
     pub fn wake(&self) {
-        unimplemented!()
+        self.doorbell.ring();
     }
+
     /// Letters waiting, for the metric.
     pub fn depth(&self) -> usize {
-        unimplemented!()
+        self.letters.len()
     }
+
     /// Resolves (once enabled) when room was made; for publishers over HTTP.
-    pub fn room(&self) -> &tokio::sync::Notify {
-        unimplemented!()
+    ///
+    /// Enable the notification, then publish, then wait for it if that was [`super::Outcome::Full`]. Told once the
+    /// mailbox is at most half full: publish again then, and be prepared for another `Full`.
+    pub fn room(&self) -> &Notify {
+        &self.room_made
     }
+
     /// Wakes `worker` when room was made; for workers with paused publishers.
+    ///
+    /// To be called after a publish was [`super::Outcome::Full`]; `worker` is woken once, then has to publish again and,
+    /// if that is `Full`, to call this again. If there is room already it is woken at once. Also right for one's own
+    /// mailbox.
     pub fn wake_when_roomy(&self, worker: &Arc<Mailbox>) {
-        let _ = worker;
-        unimplemented!()
+        {
+            // At most one entry per worker there is.
+            let mut waiting = lock(&self.waiting);
+            if !waiting.iter().any(|one| one.as_ptr() == Arc::as_ptr(worker)) {
+                waiting.push(Arc::downgrade(worker));
+            }
+        }
+        self.tell(self.room.wait());
+    }
+
+    fn tell(&self, tell: Tell) {
+        match tell {
+            Tell::Nobody => {}
+            Tell::Now => {
+                self.room_made.notify_waiters();
+                let waiting = std::mem::take(&mut *lock(&self.waiting));
+                for worker in waiting.iter().filter_map(Weak::upgrade) {
+                    worker.wake();
+                }
+            }
+        }
     }
 }

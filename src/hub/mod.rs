@@ -1,20 +1,42 @@
 //! Topics: who is interested, what is kept, and in which order everyone sees it.
 //!
-//! Reading order: [`position`], [`topic_name`], [`publication`], [`history`], [`interest`], [`topic`] (the sequencer),
-//! [`mailbox`] (where a publication leaves for a worker), [`registry`], and [`hub`], the door to all of it.
-//! Imports `protocol` (to encode a publication once), `config` and `refusal`; never a socket or a session.
+//! Reading order: [`position`], [`topic_name`], [`publication`], [`history`], [`worker_set`] (the interest), [`topic`]
+//! (the sequencer), [`mailbox`] with [`room`] and [`doorbell`] (where a publication leaves for a worker), [`registry`],
+//! [`budget`] and [`idle`] (what goes when), and [`hub`], the door to all of it.
+//! Imports `protocol` (to encode a publication once), `engine`, `config` and `refusal`; never a socket or a session.
 
+mod budget;
+mod canary;
+mod doorbell;
+mod history;
 #[expect(clippy::module_inception, reason = "the hub is the noun of this station")]
 mod hub;
+mod idle;
+mod joined;
+mod kind;
 mod mailbox;
+mod node;
+mod outcome;
 mod position;
 mod publication;
+mod registry;
+mod room;
+mod rules;
+mod sync;
 mod topic;
 mod topic_name;
+mod worker_set;
 
-pub use hub::{Census, Hub, Joined, Outcome, Receipt, Recovery, Start};
-pub use mailbox::{Canary, Letter, Mailbox, WorkerId};
+pub use canary::Canary;
+pub use history::Retained;
+pub use hub::{Census, Hub};
+pub use joined::{Joined, Recovery, Start};
+pub use kind::Kind;
+pub use mailbox::{Letter, Mailbox};
+pub(crate) use node::Node;
+pub use outcome::{Outcome, Receipt};
 pub use position::{Epoch, Offset, ParsePositionError, Position};
-pub use publication::{Draft, Kind, Publication, Retained};
+pub use publication::{Draft, Publication};
 pub use topic::{Topic, TopicId};
 pub use topic_name::{BadTopicName, TopicName};
+pub use worker_set::WorkerId;

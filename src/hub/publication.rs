@@ -5,18 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::position::{Offset, Position};
+use super::kind::Kind;
+use super::position::Position;
 use super::topic::Topic;
 use crate::protocol::{self, Encoding};
-
-/// Whether a payload is text or binary; it stays what it was published as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Valid UTF-8.
-    Text,
-    /// Any bytes.
-    Binary,
-}
 
 /// A payload on its way to a topic: not yet accepted, no offset yet.
 ///
@@ -42,9 +34,19 @@ impl Draft {
         Self::new(Kind::Text, payload.as_bytes())
     }
 
+    /// Text or binary.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The payload.
     pub fn payload(&self) -> Bytes {
         self.frame.slice(usize::from(self.header_len)..)
+    }
+
+    /// What it is charged with in a mailbox, in bytes: the same as its publication.
+    pub(super) fn charge_bytes(&self) -> usize {
+        self.frame.len() - usize::from(self.header_len) + size_of::<Publication>()
     }
 }
 
@@ -85,17 +87,4 @@ impl Publication {
     pub fn charge_bytes(&self) -> usize {
         self.payload.len() + size_of::<Self>()
     }
-}
-
-/// A publication as history keeps it: without frames other than the plain one its payload is a slice of.
-#[derive(Debug, Clone)]
-pub struct Retained {
-    /// Its number in the topic's epoch.
-    pub offset: Offset,
-    /// Text or binary.
-    pub kind: Kind,
-    /// The application bytes.
-    pub payload: Bytes,
-    /// When it was accepted.
-    pub accepted: Instant,
 }

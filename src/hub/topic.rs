@@ -1,30 +1,252 @@
 //! One topic: the sequencer, its history and its interest, under one short lock.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::budget::Budget;
+use super::history::{History, Keep, Retained};
+use super::idle::Idle;
+use super::joined::{Joined, Recovery, Start};
+use super::mailbox::Mailbox;
+use super::node::Node;
+use super::outcome::{Outcome, Receipt};
+use super::position::{Epoch, Offset, Position};
+use super::publication::{Draft, Publication};
+use super::room::Reserved;
+use super::sync::{AtomicUsize, Mutex, Ordering, lock};
 use super::topic_name::TopicName;
+use super::worker_set::{WorkerId, WorkerSet};
 
 /// A topic's number in this process; never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(pub u64);
 
 /// A named stream that clients join.
+///
+/// While anyone holds it, it is the one topic of its name: it is freed only when the registry's is the last reference.
 #[derive(Debug)]
 pub struct Topic {
     id: TopicId,
     name: TopicName,
     rules: usize,
+    epoch: Epoch,
+    /// Written under the lock, so that it is exact there; read without it elsewhere.
+    subscribers: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    top: Offset,
+    /// When the last publication was accepted: the clocks of two publishers may have been read in another order than
+    /// they got the lock, and history relies on the order of these.
+    last_accepted: Option<Instant>,
+    history: History,
+    /// The workers with subscribers.
+    interest: WorkerSet,
+    /// [`Budget`] has an entry of this topic (or holds it in hand): it must if there is history.
+    in_budget: bool,
+    /// [`Idle`] has an entry of this topic (or holds it in hand): it must if nobody needs the topic.
+    in_idle: bool,
 }
 
 impl Topic {
+    /// A topic that is listed in [`Idle`] by its maker.
+    pub(super) fn new(id: TopicId, name: TopicName, rules: usize, epoch: Epoch, keep: Keep, workers: usize) -> Self {
+        let state = State {
+            top: Offset(0),
+            last_accepted: None,
+            history: History::new(keep),
+            interest: WorkerSet::over(workers),
+            in_budget: false,
+            in_idle: true,
+        };
+        Self { id, name, rules, epoch, subscribers: AtomicUsize::new(0), state: Mutex::new(state) }
+    }
+
     /// Its number.
     pub fn id(&self) -> TopicId {
         self.id
     }
+
     /// Its name.
     pub fn name(&self) -> &TopicName {
         &self.name
     }
+
+    /// The life of its numbering.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// The index of its rules in [`super::Hub::rules`].
     pub fn rules(&self) -> usize {
         self.rules
     }
+
+    /// Subscribers on this node at this moment.
+    pub fn subscribers(&self) -> usize {
+        self.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// The sequencer: gives `draft` the next offset and puts it into the history and the mailboxes of all interested
+    /// workers, or does nothing at all if one of those has no room.
+    pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, node: &Node) -> Outcome {
+        let mut state = lock(&self.state);
+        if let Err(worker) = reserve_all(&state.interest, node, draft.charge_bytes()) {
+            return Outcome::Full { draft, worker };
+        }
+        // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
+        let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + 1) };
+        let displaced = self.place(&mut state, position, draft, now, node);
+        let receipt = Receipt { position, receivers: self.subscribers() };
+        let interested = state.interest.clone();
+        drop(state);
+        // Wakes cost a system call each, frees a walk through the allocator, eviction locks of other topics: all of that
+        // without this lock.
+        drop(displaced);
+        Mailbox::wake_for_letters(&node.mailboxes, &interested);
+        node.budget.enforce(&node.idle);
+        Outcome::Accepted(receipt)
+    }
+
+    /// The push half: `draft` stands at `position`, next after the top, and every interested mailbox has reserved room
+    /// for it. Returns what left the history.
+    fn place(
+        self: &Arc<Self>,
+        state: &mut State,
+        position: Position,
+        draft: Draft,
+        now: Instant,
+        node: &Node,
+    ) -> SmallVec<[Retained; 2]> {
+        let accepted = state.last_accepted.map_or(now, |last| last.max(now));
+        state.last_accepted = Some(accepted);
+        state.top = position.offset;
+        let displaced = if state.history.keeps() {
+            let before = state.history.weight();
+            let retained = Retained { offset: position.offset, kind: draft.kind, payload: draft.payload(), accepted };
+            let displaced = state.history.push(retained, now);
+            node.budget.settle(before, state.history.weight());
+            self.enroll(state, &node.budget);
+            displaced
+        } else {
+            SmallVec::new()
+        };
+        if !state.interest.is_empty() {
+            let publication = Arc::new(Publication::new(Arc::clone(self), position, draft, accepted));
+            for worker in state.interest.iter() {
+                node.mailboxes[worker.index()].push_reserved(Arc::clone(&publication));
+            }
+        }
+        displaced
+    }
+
+    /// Adds a subscriber on `worker`; what it gets first and what comes live meet without a gap or an overlap.
+    pub(super) fn join(&self, worker: WorkerId, start: Start, now: Instant) -> Joined {
+        let mut state = lock(&self.state);
+        let joined = self.read_locked(&state, start, usize::MAX, now);
+        state.interest.insert(worker);
+        self.subscribers.fetch_add(1, Ordering::Relaxed);
+        joined
+    }
+
+    /// Takes a subscriber on `worker` away; `last` if it was that worker's last.
+    pub(super) fn leave(self: &Arc<Self>, worker: WorkerId, last: bool, idle: &Idle) {
+        let mut state = lock(&self.state);
+        if last {
+            state.interest.remove(worker);
+        }
+        let before = self.subscribers.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "more subscribers left than joined");
+        self.list_if_idle(&mut state, idle);
+    }
+
+    /// What is kept for someone who starts at `start`, at most `limit`; nothing changes.
+    pub(super) fn read(&self, start: Start, limit: usize, now: Instant) -> Joined {
+        self.read_locked(&lock(&self.state), start, limit, now)
+    }
+
+    fn read_locked(&self, state: &State, start: Start, limit: usize, now: Instant) -> Joined {
+        let top = Position { epoch: self.epoch, offset: state.top };
+        let (replay, recovery) = match start {
+            Start::Now => (Vec::new(), Recovery::NotAsked),
+            Start::Last(count) => (state.history.last(count.min(limit), now).cloned().collect(), Recovery::NotAsked),
+            Start::Since(position) if position.epoch != self.epoch => (Vec::new(), Recovery::Gap),
+            Start::Since(position) => match state.history.since(position.offset, state.top, now) {
+                Some(missed) => (missed.take(limit).cloned().collect(), Recovery::Complete),
+                None => (Vec::new(), Recovery::Gap),
+            },
+        };
+        Joined { top, replay, recovery }
+    }
+
+    /// Takes old history away on behalf of `budget`, which holds this topic's entry in hand, and gives the entry back if
+    /// history is left. Returns how many publications went.
+    pub(super) fn shed(
+        self: &Arc<Self>,
+        budget: &Budget,
+        idle: &Idle,
+        at_most: usize,
+        wanted: impl Fn(Instant, usize) -> bool,
+    ) -> usize {
+        let mut state = lock(&self.state);
+        let before = state.history.weight();
+        let gone = state.history.shed_while(at_most, wanted);
+        budget.settle(before, state.history.weight());
+        state.in_budget = false;
+        self.enroll(&mut state, budget);
+        self.list_if_idle(&mut state, idle);
+        drop(state);
+        gone.len()
+    }
+
+    /// Asked by the holder of this topic's entry in [`Idle`]: whether it stays there. If not, it comes back when nobody
+    /// needs the topic any more.
+    pub(super) fn stays_idle(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.in_idle = self.is_idle(&state);
+        state.in_idle
+    }
+
+    /// Whether nobody subscribes and nothing is kept.
+    pub(super) fn is_unneeded(&self) -> bool {
+        self.is_idle(&lock(&self.state))
+    }
+
+    fn is_idle(&self, state: &State) -> bool {
+        self.subscribers() == 0 && state.history.is_empty()
+    }
+
+    fn enroll(self: &Arc<Self>, state: &mut State, budget: &Budget) {
+        if let (false, Some(expiry)) = (state.in_budget, state.history.expiry()) {
+            state.in_budget = true;
+            budget.enroll(Arc::clone(self), expiry);
+        }
+    }
+
+    fn list_if_idle(self: &Arc<Self>, state: &mut State, idle: &Idle) {
+        if !state.in_idle && self.is_idle(state) {
+            state.in_idle = true;
+            idle.push(Arc::clone(self));
+        }
+    }
+}
+
+/// Reserves `charge_bytes` in the mailboxes of all of `workers`, or in none: then says whose has no room.
+fn reserve_all(workers: &WorkerSet, node: &Node, charge_bytes: usize) -> Result<(), WorkerId> {
+    for worker in workers.iter() {
+        match node.mailboxes[worker.index()].reserve(charge_bytes) {
+            Reserved::Yes => {}
+            Reserved::No => {
+                for reserved in workers.iter().take_while(|&one| one != worker) {
+                    node.mailboxes[reserved.index()].cancel(charge_bytes);
+                }
+                return Err(worker);
+            }
+        }
+    }
+    Ok(())
 }

@@ -2,8 +2,11 @@
 
 use bytes::Bytes;
 
+use super::json::publication_json;
 use super::plain::plain_frame;
+use super::sse::{self, Delimiting};
 use crate::hub::{Kind, Position};
+use crate::ws::frame;
 
 /// How a publication looks on a socket. One log of ready frames exists per (worker, topic, encoding) in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,25 +19,107 @@ pub enum Encoding {
     Sse,
     /// A Server-Sent Event as one finished HTTP/1.1 chunk.
     SseChunked,
+    /// A Server-Sent Event whose data is the JSON of [`Encoding::Json`], for a stream of several topics, on a body that
+    /// ends with the connection.
+    SseTopic,
+    /// The same as one finished HTTP/1.1 chunk.
+    SseTopicChunked,
 }
 
 impl Encoding {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 6;
+
+    /// Every encoding, in the order of [`Encoding::index`].
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Plain, Self::Json, Self::Sse, Self::SseChunked, Self::SseTopic, Self::SseTopicChunked];
 
     /// Its place in arrays of [`Encoding::COUNT`].
     pub const fn index(self) -> usize {
         self as usize
     }
+
+    /// How the body of its event stream is delimited; `None` on a WebSocket.
+    pub const fn delimiting(self) -> Option<Delimiting> {
+        match self {
+            Self::Plain | Self::Json => None,
+            Self::Sse | Self::SseTopic => Some(Delimiting::UntilClose),
+            Self::SseChunked | Self::SseTopicChunked => Some(Delimiting::Chunked),
+        }
+    }
 }
 
-/// The ready bytes of one publication.
+/// The ready bytes of one publication. Copies the payload once; text is checked once more to be UTF-8.
+///
+/// A stream of several topics gets no id here, because one position cannot tell where it stands in each topic: its frames
+/// are made by [`sse::topic_publication`].
 pub fn encode(encoding: Encoding, topic: &str, position: Position, kind: Kind, payload: &[u8]) -> Bytes {
     match encoding {
         Encoding::Plain => plain_frame(kind, payload),
-        Encoding::Json | Encoding::Sse | Encoding::SseChunked => {
-            let _ = (topic, position);
-            unimplemented!()
+        Encoding::Json => frame::text(&publication_json(topic, position, kind, payload)),
+        Encoding::Sse => sse::publication(Delimiting::UntilClose, position, kind, payload),
+        Encoding::SseChunked => sse::publication(Delimiting::Chunked, position, kind, payload),
+        Encoding::SseTopic => {
+            sse::event(Delimiting::UntilClose, None, &publication_json(topic, position, kind, payload))
+        }
+        Encoding::SseTopicChunked => {
+            sse::event(Delimiting::Chunked, None, &publication_json(topic, position, kind, payload))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{Epoch, Offset};
+    use crate::protocol::sse::reader::{dechunk, read};
+
+    const POSITION: Position = Position { epoch: Epoch(7), offset: Offset(42) };
+    const LINE: &str = r#"{"topic":"news","epoch":"7","offset":42,"data":"a\nb"}"#;
+
+    fn encoded(encoding: Encoding) -> Bytes {
+        encode(encoding, "news", POSITION, Kind::Text, b"a\nb")
+    }
+
+    #[test]
+    fn every_encoding_has_its_own_place() {
+        for (place, encoding) in Encoding::ALL.into_iter().enumerate() {
+            assert_eq!(encoding.index(), place);
+        }
+    }
+
+    #[test]
+    fn plain_is_the_payload_in_a_frame() {
+        assert_eq!(encoded(Encoding::Plain), "\u{81}\u{3}a\nb".chars().map(|c| c as u8).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn json_is_a_text_message_even_for_a_binary_payload() {
+        let frame = encoded(Encoding::Json);
+        assert_eq!((frame[0], &frame[2..]), (0x81, LINE.as_bytes()));
+        assert_eq!(encode(Encoding::Json, "news", POSITION, Kind::Binary, b"\xff")[0], 0x81);
+    }
+
+    #[test]
+    fn an_event_stream_of_one_topic_carries_the_id_to_resume_at() {
+        let events = read(&encoded(Encoding::Sse)).events;
+        assert_eq!((events[0].data.as_str(), events[0].last_id.as_str()), ("a\nb", "7:42"));
+    }
+
+    #[test]
+    fn an_event_stream_of_several_topics_tells_the_topic_in_a_default_event_without_an_id() {
+        let events = read(&encoded(Encoding::SseTopic)).events;
+        assert_eq!(
+            (events[0].name.as_str(), events[0].data.as_str(), events[0].last_id.as_str()),
+            ("message", LINE, "")
+        );
+    }
+
+    #[test]
+    fn the_chunked_encodings_are_one_chunk_of_the_others() {
+        for (plain, chunked) in [(Encoding::Sse, Encoding::SseChunked), (Encoding::SseTopic, Encoding::SseTopicChunked)]
+        {
+            assert_eq!(dechunk(&encoded(chunked)), [encoded(plain).to_vec()]);
         }
     }
 }

@@ -1,1 +1,14 @@
-//! Station `session`.
+//! What a client may do, and what it gets. Pure: messages and `now` come in, effects go out.
+//!
+//! An [`Opening`] is what the handshake decided; it becomes a [`Session`], which is a few bytes, because a hundred
+//! thousand of them sit idle. What an endpoint of the configuration does is compiled once into a [`Behaviour`].
+//! Imports `hub` (names, drafts), `protocol` and `ws`; never a socket, a task or the clock.
+
+mod behaviour;
+mod opening;
+#[expect(clippy::module_inception, reason = "the session is the noun of this station")]
+mod session;
+
+pub use behaviour::{Behaviour, CompileError};
+pub use opening::{Opening, StreamTopics};
+pub use session::{Effect, Effects, Session};

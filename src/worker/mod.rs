@@ -1,1 +1,37 @@
-//! Station `worker`.
+//! The loop that owns connections. One per shard; after placement a connection lives and dies on one worker.
+//!
+//! A worker's turn ([`turn`]): letters from the mailbox go into the topic logs; connections that a policy doomed are
+//! closed; a sweep writes what connections are owed; then what the poller reports is read, accepted and timed. The
+//! decisions are made by pure parts ([`crate::fanout`], [`crate::session`], [`liveness`]); here are the sockets.
+//!
+//! | file | what |
+//! |---|---|
+//! | `worker` | the worker's parts, and how it is made |
+//! | `turn` | one turn, and the loop around it |
+//! | `greeting` | from an accepted socket to a connection |
+//! | `opening` | what a new connection is sent and subscribed to |
+//! | `membership` | which logs carry which topics here |
+//! | `bundle` | streams of several topics: one log per set of topics |
+//! | `catch_up` | history on its way to those who joined with it |
+//! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
+//! | `connection`, `slab`, `poller`, `liveness` | what they work on |
+
+mod bundle;
+mod catch_up;
+mod closing;
+mod connection;
+mod drain;
+mod greeting;
+pub mod liveness;
+mod membership;
+mod opening;
+mod poller;
+mod reading;
+mod slab;
+mod turn;
+#[expect(clippy::module_inception, reason = "the worker is the noun of this station")]
+mod worker;
+mod writing;
+
+pub(crate) use poller::Bell;
+pub(crate) use worker::{Arrival, Seat, Worker};

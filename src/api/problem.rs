@@ -1,0 +1,139 @@
+//! How a refusal looks over HTTP: `application/problem+json` (RFC 9457) with the headers its status needs.
+
+use std::fmt::Display;
+
+use hyper::Response;
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
+use serde::Serialize;
+
+use super::answer;
+use super::surface::{Body, Surface};
+use crate::refusal::Refusal;
+
+/// Details longer than this many bytes are cut: they repeat what the client sent.
+const DETAIL_LIMIT_BYTES: usize = 400;
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+/// The answer that refuses a request, counted and logged (at `debug`: a client can cause any number of them).
+///
+/// `detail` names the offending value and the fix. It is always logged; the client sees it where it says no more than
+/// the client knows, or in demo mode.
+pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Response<Body> {
+    surface.counters.refuse(refusal);
+    let mut detail = detail.to_string();
+    detail.truncate(detail.floor_char_boundary(DETAIL_LIMIT_BYTES));
+    tracing::debug!(code = refusal.code(), detail, "refused");
+    let shown = surface.demo || detail_is_for_clients(refusal);
+    let status = refusal.status();
+    let body = Problem {
+        r#type: format!("/docs/http.md#{}", refusal.code()),
+        title: title(refusal),
+        status: status.as_u16(),
+        code: refusal.code(),
+        detail: (shown && !detail.is_empty()).then_some(&detail),
+    };
+    let mut response = answer::json(&body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    match refusal {
+        Refusal::BadWebSocketVersion | Refusal::UpgradeRequired => {
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            // RFC 9110 §7.8: a sender of Upgrade also sends it as a connection option.
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        Refusal::UnknownKey => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("apikey"));
+        }
+        Refusal::Overloaded => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        Refusal::Draining | Refusal::TooManyConnections => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        // Topics are freed when their history has expired: nothing that a quick retry could see.
+        Refusal::TooManyTopics => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
+        }
+        // Bytes of the body may still be on their way; they must not be read as the next request.
+        Refusal::BodyTimeout => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Refusal::OriginRefused
+        | Refusal::BadHandshake
+        | Refusal::UnknownPath
+        | Refusal::MethodNotAllowed
+        | Refusal::BadTopicName
+        | Refusal::BadParameter
+        | Refusal::BadBody
+        | Refusal::BodyTooLarge
+        | Refusal::PublishNotAllowed
+        | Refusal::BadMessage
+        | Refusal::InternalError => {}
+    }
+    response
+}
+
+/// 405 with the methods that are served at this path.
+pub fn method_not_allowed(method: &hyper::Method, allow: &'static str, surface: &Surface) -> Response<Body> {
+    let response = problem(Refusal::MethodNotAllowed, format_args!("{method} is not served here; {allow} is"), surface);
+    answer::with(response, ALLOW, allow)
+}
+
+/// The short text of a refusal: what happened, and the fix where there is one for everybody.
+pub const fn title(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::OriginRefused => "This page's origin may not use this hub",
+        Refusal::BadHandshake => "The WebSocket handshake is not complete",
+        Refusal::BadWebSocketVersion => "Only WebSocket version 13 is spoken here",
+        Refusal::UnknownPath => "Nothing is served at this path",
+        Refusal::MethodNotAllowed => "This method is not served at this path",
+        Refusal::BadTopicName => "This is not a topic name",
+        Refusal::BadParameter => "A parameter or header cannot be understood",
+        Refusal::BadBody => "The body cannot be understood",
+        Refusal::BodyTooLarge => "The body is over the size limit",
+        Refusal::UnknownKey => "The API key is missing or unknown",
+        Refusal::PublishNotAllowed => "Publishing here is not allowed",
+        Refusal::Overloaded => "The hub is busy, try again shortly",
+        Refusal::Draining => "The hub is restarting, try again shortly",
+        Refusal::TooManyConnections => "The hub has no room for another connection",
+        Refusal::TooManyTopics => "The hub has no room for another topic",
+        Refusal::BadMessage => "The message is not what this endpoint asks for",
+        Refusal::UpgradeRequired => "This path speaks WebSocket",
+        Refusal::BodyTimeout => "The body did not arrive in time",
+        Refusal::InternalError => "Something failed in the hub",
+    }
+}
+
+/// Whether the detail says nothing about the server that its clients should not learn.
+const fn detail_is_for_clients(refusal: Refusal) -> bool {
+    match refusal {
+        // Which origins, keys and rules there are, and what failed inside, is for the log.
+        Refusal::OriginRefused | Refusal::UnknownKey | Refusal::PublishNotAllowed | Refusal::InternalError => false,
+        Refusal::BadHandshake
+        | Refusal::BadWebSocketVersion
+        | Refusal::UnknownPath
+        | Refusal::MethodNotAllowed
+        | Refusal::BadTopicName
+        | Refusal::BadParameter
+        | Refusal::BadBody
+        | Refusal::BodyTooLarge
+        | Refusal::Overloaded
+        | Refusal::Draining
+        | Refusal::TooManyConnections
+        | Refusal::TooManyTopics
+        | Refusal::BadMessage
+        | Refusal::UpgradeRequired
+        | Refusal::BodyTimeout => true,
+    }
+}

@@ -1,0 +1,36 @@
+//! What a handshake decided: the beginning of a session.
+
+use crate::hub::{Start, TopicName};
+use crate::protocol::Encoding;
+
+/// What a handshake decided: the beginning of a session. It crosses threads with its socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// A WebSocket on `/topics/{topic}`.
+    Topic {
+        /// The topic it joins.
+        topic: TopicName,
+        /// Where it starts.
+        start: Start,
+        /// [`Encoding::Plain`] or [`Encoding::Json`].
+        encoding: Encoding,
+        /// Whether what it sends is published.
+        may_publish: bool,
+    },
+    /// A WebSocket on a path of `[[endpoints]]`.
+    Endpoint {
+        /// Its place in the configuration.
+        index: u16,
+    },
+    /// Server-Sent Events on `/topics/{topic}`.
+    Stream {
+        /// What it listens to.
+        topics: StreamTopics,
+        /// One of the SSE encodings.
+        encoding: Encoding,
+    },
+}
+
+/// The topics of one stream, each with its start, in the order of the URL. At least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamTopics(pub Vec<(TopicName, Start)>);

@@ -1,0 +1,254 @@
+//! The end of a connection, whoever begins it, and its pings.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::net::Shutdown;
+
+use super::bundle::BundleId;
+use super::connection::{Ending, Reading, State};
+use super::liveness::{Due as Ping, Rhythm};
+use super::membership::{Carries, Interest};
+use super::opening::protocol_of;
+use super::worker::{Due, Worker};
+use crate::close_reason::CloseReason;
+use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members};
+use crate::hub::Topic;
+use crate::protocol::{self, Encoding, Notice, sse};
+use crate::refusal::Refusal;
+use crate::session::Session;
+use crate::ws;
+
+impl Worker {
+    /// Closes a connection from our side: what it was published so far is delivered, then the close frame, and the
+    /// client's is awaited for `limits.close_timeout`.
+    pub(super) fn close(&mut self, id: ConnectionId, reason: CloseReason) {
+        self.begin_close(id, reason, false);
+    }
+
+    /// Fails a connection: its topics' frames are dropped, the close frame goes out, and nothing more is read
+    /// (RFC 6455 §7.1.7).
+    pub(super) fn fail(&mut self, id: ConnectionId, reason: CloseReason) {
+        self.begin_close(id, reason, true);
+    }
+
+    fn begin_close(&mut self, id: ConnectionId, reason: CloseReason, at_once: bool) {
+        let Some(connection) = self.connection(id) else { return };
+        if !connection.is_open() {
+            return;
+        }
+        let session = connection.session;
+        connection.state = State::Closing { for_answer: session.is_websocket() && !at_once };
+        let last = if session.is_websocket() {
+            Some(ws::frame::close(reason.code(), reason.text()))
+        } else {
+            match session.encoding() {
+                Encoding::SseChunked | Encoding::SseTopicChunked => Some(Bytes::from_static(sse::LAST_CHUNK)),
+                Encoding::Plain | Encoding::Json | Encoding::Sse | Encoding::SseTopic => None,
+            }
+        };
+        if at_once {
+            self.fanout.finish_now(id, last);
+        } else {
+            self.fanout.finish(id, last);
+        }
+        self.note_ending(id, reason);
+    }
+
+    /// The client closed: its close frame is answered behind the replies it is owed. What else was published to it is
+    /// not: it said that it will not read on.
+    pub(super) fn answer_close(&mut self, id: ConnectionId, answer: Bytes) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.state = State::Closing { for_answer: false };
+        self.fanout.finish_now(id, Some(answer));
+        self.note_ending(id, CloseReason::ClientClosed);
+    }
+
+    fn note_ending(&mut self, id: ConnectionId, reason: CloseReason) {
+        self.endings.insert(id.index, Ending { id, reason });
+        self.forget_held(id);
+        self.catch_ups.remove(&id.index);
+        let timeout = Self::ticks(self.seat.surface.config.limits.close_timeout);
+        self.wheel.schedule(Due::Close(id), self.tick.wrapping_add(timeout));
+    }
+
+    /// All that a closing connection was owed is written.
+    pub(super) fn close_frame_is_out(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        match connection.state {
+            State::Closing { for_answer: true } => connection.state = State::AwaitingAnswer,
+            State::Closing { for_answer: false } => self.linger(id),
+            State::Open | State::AwaitingAnswer | State::Lingering => {}
+        }
+    }
+
+    /// The client answered our close frame.
+    pub(super) fn close_answered(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        match connection.state {
+            State::AwaitingAnswer => self.linger(id),
+            // It closed while ours was on its way: nothing more is awaited.
+            State::Closing { .. } => connection.state = State::Closing { for_answer: false },
+            State::Open | State::Lingering => {}
+        }
+    }
+
+    /// Says that nothing more will be written, and waits for the client to close its side.
+    fn linger(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.state = State::Lingering;
+        connection.reading = Reading::Polled;
+        if rustix::net::shutdown(&connection.socket, Shutdown::Write).is_err() {
+            self.drop_connection(id, CloseReason::Gone);
+            return;
+        }
+        // What came before this moment will not be reported again.
+        self.read(id);
+    }
+
+    /// The close handshake took too long.
+    pub(super) fn close_is_overdue(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        match connection.state {
+            State::Closing { .. } | State::AwaitingAnswer => self.drop_connection(id, CloseReason::CloseTimeout),
+            // Everything was said; only the client's FIN is missing.
+            State::Lingering => self.drop_connection(id, CloseReason::Gone),
+            State::Open => {}
+        }
+    }
+
+    /// Closes those whom a slow-consumer policy doomed.
+    pub(super) fn close_doomed(&mut self) {
+        while let Some(Doomed { connection: id, cause, missed }) = self.fanout.doomed() {
+            let missed = missed.map_or(0, |missed| missed.count);
+            tracing::debug!(connection = %id, ?cause, missed, "slow consumer is disconnected");
+            if cause == Cause::Budget {
+                // What it was owed is gone, a close frame included.
+                self.note_ending(id, CloseReason::SlowConsumer);
+                self.drop_connection(id, CloseReason::SlowConsumer);
+                continue;
+            }
+            // Its logs are free of it at once. The close frame goes out if it reads again before the close timeout.
+            self.fail(id, CloseReason::SlowConsumer);
+        }
+    }
+
+    /// The connection is gone: everything that was its own is given back, and those who stay are told if they asked.
+    pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
+        if self.connection(id).is_none() {
+            return;
+        }
+        let Some(connection) = self.connections.remove(id.index) else { return };
+        self.forget_held(id);
+        self.catch_ups.remove(&id.index);
+        let reason = match self.endings.remove(&id.index) {
+            Some(ending) if ending.id == id => ending.reason,
+            Some(_) | None => reason,
+        };
+        let topic = self.topic_of(id);
+        for parted in self.fanout.disconnect(id) {
+            self.leave_log(parted.log, parted.left);
+        }
+        self.seat.placement.leave(self.seat.id);
+        let counters = self.counters();
+        let protocol = protocol_of(connection.session).index();
+        counters.connections[protocol].add(-1);
+        counters.closed[protocol][reason.index()].add(1);
+        tracing::debug!(connection = %id, reason = reason.label(), "closed");
+        self.say_farewell(id, connection.session, reason, topic);
+    }
+
+    fn say_farewell(&mut self, id: ConnectionId, session: Session, reason: CloseReason, topic: Option<Arc<Topic>>) {
+        let Session::Endpoint { index } = session else { return };
+        let behaviours = Arc::clone(&self.seat.behaviours);
+        let behaviour = &behaviours[usize::from(index)];
+        if behaviour.log_lifecycle {
+            tracing::info!(endpoint = behaviour.path, connection = %id, reason = reason.label(), "closed");
+        }
+        if let (Some(announcement), Some(topic)) = (&behaviour.leave, topic)
+            && !self.is_draining()
+        {
+            self.publish_or_queue(topic, announcement.clone());
+        }
+    }
+
+    /// A member of a log is gone; without members the log is closed, and without logs the topic is left.
+    fn leave_log(&mut self, log: LogId, left: Members) {
+        let topics = match self.memberships.carried(log) {
+            Some(Carries::Topic(topic, _)) => vec![Arc::clone(topic)],
+            Some(Carries::Bundle(bundle)) => self.bundles.topics(*bundle).to_vec(),
+            None => return,
+        };
+        if left == Members(0) {
+            self.fanout.close_log(log);
+            if let Some(bundle) = self.memberships.closed(log) {
+                self.forget_bundle(bundle);
+            }
+        }
+        for topic in &topics {
+            self.leave_topic(topic);
+        }
+    }
+
+    fn forget_bundle(&mut self, bundle: BundleId) {
+        for topic in self.bundles.remove(bundle) {
+            self.memberships.unbundled(topic.id(), bundle);
+        }
+    }
+
+    /// One subscriber of a topic less.
+    pub(super) fn leave_topic(&mut self, topic: &Arc<Topic>) {
+        let last = self.memberships.leave(topic.id()) == Interest::Lost;
+        self.seat.surface.hub.unsubscribe(Arc::clone(topic), self.seat.id, last, self.now);
+    }
+
+    /// Tells a client that what it sent was not published.
+    pub(super) fn tell_refused(&mut self, id: ConnectionId, refusal: Refusal) {
+        let Some(connection) = self.connection(id) else { return };
+        let encoding = connection.session.encoding();
+        let json = protocol::error_json(refusal.code(), refusal.summary());
+        self.fanout.reply(id, protocol::notice(encoding, Notice::Error, &json));
+    }
+
+    /// How a session's connection is watched.
+    pub(super) fn rhythm(&self, session: Session) -> Rhythm {
+        let config = &self.seat.surface.config;
+        let usual = config.liveness.ping_interval;
+        let (interval, on_schedule) = match session {
+            Session::Topic { .. } => (usual, false),
+            // Nothing is heard from a stream's client, and proxies close what is silent.
+            Session::Stream { .. } => (usual, true),
+            Session::Endpoint { index } => match config.endpoints[usize::from(index)].ping_interval {
+                Some(interval) => (interval, true),
+                None => (usual, false),
+            },
+        };
+        let timeout = Self::ticks(config.liveness.pong_timeout);
+        Rhythm { interval: Self::ticks(interval), timeout, on_schedule }
+    }
+
+    /// A connection's ping may be due, or its pong overdue.
+    pub(super) fn check_liveness(&mut self, id: ConnectionId) {
+        let tick = self.tick;
+        let Some(session) = self.connection(id).filter(|one| one.is_open()).map(|one| one.session) else { return };
+        let rhythm = self.rhythm(session);
+        let Some(connection) = self.connection(id) else { return };
+        if !session.is_websocket() || connection.reading != Reading::Polled {
+            // It cannot be heard: a stream says nothing, and the others we are not listening to.
+            connection.liveness.heard(tick);
+        }
+        match connection.liveness.poll(tick, rhythm) {
+            Ping::Nothing(next) => self.wheel.schedule(Due::Liveness(id), next),
+            Ping::Ping(next) => {
+                let ping = match session.encoding().delimiting() {
+                    None => ws::frame::ping(b""),
+                    Some(delimiting) => sse::comment(delimiting, "ping"),
+                };
+                self.fanout.reply(id, ping);
+                self.counters().pings.add(1);
+                self.wheel.schedule(Due::Liveness(id), next);
+            }
+            Ping::Dead => self.fail(id, CloseReason::NoPong),
+        }
+    }
+}

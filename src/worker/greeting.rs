@@ -1,0 +1,308 @@
+//! From an accepted socket to a connection: no task, no tokio socket, no buffer unless the head comes in pieces.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::poller::Token;
+use super::turn::ACCEPTS;
+use super::worker::{Accepting, Arrival, Due, Worker};
+use crate::accept::handshake;
+use crate::accept::http::{self, Ended};
+use crate::admin::counters::Protocol;
+use crate::close_reason::CloseReason;
+use crate::refusal::Refusal;
+
+/// The first pause after the process ran out of descriptors, in ticks; each further one doubles it.
+const PAUSE_TICKS: u32 = 1;
+
+/// The longest pause: clients that wait in the kernel's backlog should not give up.
+const PAUSE_LIMIT_TICKS: u32 = 16;
+
+/// A socket whose request head is not whole yet.
+#[derive(Debug)]
+struct Greeting {
+    socket: OwnedFd,
+    serial: u32,
+    head: Vec<u8>,
+}
+
+/// The greetings of a worker. Bounded by `limits.connections`: each holds a place.
+#[derive(Debug, Default)]
+pub(super) struct Greetings {
+    slots: slab::Slab<Greeting>,
+    next_serial: u32,
+}
+
+impl Greetings {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// What a read of a head brought.
+enum Head {
+    Whole,
+    Partial,
+    TooLarge,
+    Gone,
+}
+
+impl Worker {
+    /// Takes sockets from a listener. `true` if there may be more.
+    pub(super) fn accept(&mut self, index: usize) -> bool {
+        for _ in 0..ACCEPTS {
+            match self.seat.listeners[index].accept() {
+                Ok(None) => {
+                    self.accepting_works();
+                    return false;
+                }
+                Ok(Some(socket)) => {
+                    self.accepting_works();
+                    self.place(socket);
+                }
+                Err(error) => {
+                    self.pause_accepting(&error);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn accepting_works(&mut self) {
+        if let Accepting::Paused { .. } = self.accepting {
+            self.accepting = Accepting::Yes;
+            tracing::info!(worker = self.seat.id.0, "accepting again");
+        }
+    }
+
+    /// Out of descriptors or memory: those who are here are served, and the listeners are left alone for a while.
+    /// Watching them would report the same connection again and again.
+    fn pause_accepting(&mut self, error: &std::io::Error) {
+        self.counters().accept_errors.add(1);
+        let ticks = match self.accepting {
+            Accepting::Paused { ticks, .. } => (ticks * 2).min(PAUSE_LIMIT_TICKS),
+            Accepting::Yes | Accepting::Over => {
+                let worker = self.seat.id.0;
+                tracing::warn!(worker, %error, "cannot accept: raise the descriptor limit (ulimit -n), or lower limits.connections");
+                PAUSE_TICKS
+            }
+        };
+        self.accepting = Accepting::Paused { until: self.tick + ticks, ticks };
+        for listener in &self.seat.listeners {
+            // Fails only if it was not watched.
+            let _ = self.poller.delete(listener);
+        }
+    }
+
+    /// Gives a socket to the least loaded worker, before its handshake.
+    fn place(&mut self, socket: OwnedFd) {
+        let here = self.seat.id;
+        let Ok(worker) = self.seat.placement.place(here) else {
+            self.turn_away(&socket);
+            return;
+        };
+        if worker == here {
+            self.greet(socket);
+            return;
+        }
+        match self.seat.ways[usize::from(worker.0)].try_send(Arrival::Accepted(socket)) {
+            Ok(()) => self.seat.surface.hub.mailbox(worker).wake(),
+            Err(_) => {
+                // Its arrivals are full: it is far behind. Closing the socket sheds load; the client comes back.
+                self.counters().accept_errors.add(1);
+                self.seat.placement.leave(worker);
+            }
+        }
+    }
+
+    /// `limits.connections` is reached.
+    fn turn_away(&self, socket: &OwnedFd) {
+        self.seat.surface.counters.refuse(Refusal::TooManyConnections);
+        let answer =
+            b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\n\
+            connection: close\r\ncontent-length: 67\r\n\r\n\
+            {\"status\":503,\"code\":\"too-many-connections\",\"title\":\"server is full\"}";
+        let _ = rustix::net::send(socket, answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    }
+
+    /// Starts to read the request head of a socket that has its place here.
+    pub(super) fn greet(&mut self, socket: OwnedFd) {
+        let serial = self.greetings.next_serial;
+        self.greetings.next_serial = serial.wrapping_add(1);
+        let index = self.greetings.slots.insert(Greeting { socket, serial, head: Vec::new() }) as u32;
+        // Most clients have sent their request by now: then the poller hears of the socket only as a connection.
+        if self.progress(index, false) {
+            let greeting = &self.greetings.slots[index as usize];
+            if self.poller.add(&greeting.socket, Token::Greeting { index, serial }).is_err() {
+                self.end_greeting(index);
+                return;
+            }
+            let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
+            self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
+        }
+    }
+
+    /// The poller says that more of a head has come.
+    pub(super) fn read_head(&mut self, index: u32, serial: u32) {
+        let Some(greeting) = self.greetings.slots.get(index as usize) else { return };
+        if Token::same_generation(serial, greeting.serial) {
+            self.progress(index, true);
+        }
+    }
+
+    /// The head did not come in time.
+    pub(super) fn drop_greeting(&mut self, index: u32, serial: u32) {
+        let Some(greeting) = self.greetings.slots.get(index as usize) else { return };
+        if greeting.serial == serial {
+            self.end_greeting(index);
+        }
+    }
+
+    /// All greetings end: the worker drains.
+    pub(super) fn drop_greetings(&mut self) {
+        let indices: Vec<u32> = self.greetings.slots.iter().map(|(index, _)| index as u32).collect();
+        for index in indices {
+            self.end_greeting(index);
+        }
+    }
+
+    fn end_greeting(&mut self, index: u32) {
+        self.greetings.slots.remove(index as usize);
+        self.seat.placement.leave(self.seat.id);
+    }
+
+    /// Reads what there is of a head, and goes on if it is whole. `true` if the greeting still waits.
+    fn progress(&mut self, index: u32, polled: bool) -> bool {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let limit = self.seat.surface.config.limits.header.bytes();
+        let greeting = &mut self.greetings.slots[index as usize];
+        let (head, fresh) = receive_head(greeting, &mut scratch, limit);
+        let waits = match head {
+            Head::Partial => true,
+            Head::Gone => {
+                self.end_greeting(index);
+                false
+            }
+            // Too large: hyper says so in the answer.
+            Head::Whole | Head::TooLarge => {
+                let greeting = self.greetings.slots.remove(index as usize);
+                let bytes = if greeting.head.is_empty() { &scratch[..fresh] } else { &greeting.head[..] };
+                self.serve_head(greeting.socket, bytes, polled);
+                false
+            }
+        };
+        self.scratch = scratch;
+        waits
+    }
+
+    /// A request head: either it opens a connection at once, or it takes the ordinary way.
+    fn serve_head(&mut self, socket: OwnedFd, bytes: &[u8], polled: bool) {
+        self.handshakes = (self.handshakes.0 + 1, self.tick);
+        match handshake::in_place(&self.seat.surface, bytes) {
+            Some(opened) if !self.is_draining() => {
+                self.open_polled(socket, polled, Some(opened.response), opened.opening, &opened.rest);
+            }
+            _ => {
+                if polled {
+                    let _ = self.poller.delete(&socket);
+                }
+                self.serve_http(socket, Bytes::copy_from_slice(bytes));
+            }
+        }
+    }
+
+    /// The ordinary way: a task with a hyper connection.
+    fn serve_http(&mut self, socket: OwnedFd, head: Bytes) {
+        let surface = Arc::clone(&self.seat.surface);
+        let way = self.seat.ways[usize::from(self.seat.id.0)].clone();
+        let mailbox = Arc::clone(&self.mailbox);
+        let placement = Arc::clone(&self.seat.placement);
+        let here = self.seat.id;
+        let tasks = std::rc::Rc::clone(&self.http_tasks);
+        tasks.set(tasks.get() + 1);
+        self.count_opened(Protocol::Http);
+        let draining = self.seat.draining.clone();
+        tokio::task::spawn_local(async move {
+            let shard = usize::from(here.0);
+            let served = http::serve(Arc::clone(&surface), socket, head, draining).await;
+            let counters = &surface.counters.shards[shard];
+            counters.connections[Protocol::Http.index()].add(-1);
+            counters.closed[Protocol::Http.index()][CloseReason::ClientClosed.index()].add(1);
+            match served {
+                Ok(Ended::Opened { socket, opening, rest }) => {
+                    // Its place goes with it. The way to oneself is full only if other shards fill it: then wait.
+                    let mut arrival = Arrival::Opened { socket, opening, rest };
+                    while let Err(full) = way.try_send(arrival) {
+                        arrival = full.into_inner();
+                        mailbox.wake();
+                        tokio::task::yield_now().await;
+                    }
+                    mailbox.wake();
+                    return;
+                }
+                Ok(Ended::Closed) => {}
+                Err(error) => tracing::debug!(%error, "HTTP connection failed"),
+            }
+            tasks.set(tasks.get() - 1);
+            placement.leave(here);
+        });
+    }
+
+    /// A plain HTTP connection of this worker became a connection: it is no longer counted as a task.
+    pub(super) fn http_tasks_to_connection(&self) {
+        self.http_tasks.set(self.http_tasks.get() - 1);
+    }
+}
+
+/// Reads until the head is whole or the socket has no more. A head that came in one piece stays in `scratch`, of which
+/// the number of fresh bytes is returned; else it is gathered in the greeting.
+fn receive_head(greeting: &mut Greeting, scratch: &mut [u8], limit: usize) -> (Head, usize) {
+    loop {
+        let fresh = match rustix::net::recv(&greeting.socket, &mut *scratch, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => return (Head::Gone, 0),
+            Ok((fresh, _)) => fresh,
+            Err(Errno::AGAIN) => return (Head::Partial, 0),
+            Err(Errno::INTR) => continue,
+            Err(_) => return (Head::Gone, 0),
+        };
+        if greeting.head.is_empty() {
+            if ends_head(&scratch[..fresh], 0) {
+                return (Head::Whole, fresh);
+            }
+            greeting.head.extend_from_slice(&scratch[..fresh]);
+        } else {
+            let old = greeting.head.len();
+            greeting.head.extend_from_slice(&scratch[..fresh]);
+            if ends_head(&greeting.head, old.saturating_sub(3)) {
+                return (Head::Whole, 0);
+            }
+        }
+        if greeting.head.len() > limit {
+            return (Head::TooLarge, 0);
+        }
+    }
+}
+
+/// Whether the empty line that ends a request head stands in `bytes` from `from` on.
+fn ends_head(bytes: &[u8], from: usize) -> bool {
+    bytes[from..].windows(4).any(|four| four == b"\r\n\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_with_an_empty_line_wherever_it_is_cut() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        for cut in 1..head.len() {
+            assert!(!ends_head(&head[..cut], 0), "cut at {cut}");
+            assert!(ends_head(head, cut.saturating_sub(3)) || cut == head.len(), "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What a new connection is sent and subscribed to.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::catch_up::CatchUp;
+use super::connection::{Connection, Reading, State};
+use super::liveness::Liveness;
+use super::poller::Token;
+use super::worker::{Due, Worker};
+use crate::admin::counters::Protocol;
+use crate::close_reason::CloseReason;
+use crate::fanout::{ConnectionId, Join, LogId, RulesId};
+use crate::hub::{Joined, Outcome, Recovery, Start, Topic, TopicName};
+use crate::protocol::{self, Encoding, Notice, sse};
+use crate::refusal::Refusal;
+use crate::session::{Opening, Session, StreamTopics};
+use crate::ws::{self, Decoder};
+
+impl Worker {
+    /// A socket that tokio gave back becomes a connection.
+    pub(super) fn open(&mut self, socket: OwnedFd, response: Option<Vec<u8>>, opening: Opening, rest: &[u8]) {
+        self.open_polled(socket, false, response, opening, rest);
+    }
+
+    /// A socket becomes a connection; `polled` if the poller knows it as a greeting. `response` is the answer to its
+    /// handshake if that is still to be sent: it goes out in one write with whatever comes first.
+    pub(super) fn open_polled(
+        &mut self,
+        socket: OwnedFd,
+        polled: bool,
+        response: Option<Vec<u8>>,
+        opening: Opening,
+        rest: &[u8],
+    ) {
+        let session = match &opening {
+            Opening::Topic { encoding, may_publish, .. } => {
+                Session::Topic { encoding: *encoding, may_publish: *may_publish }
+            }
+            Opening::Endpoint { index } => Session::Endpoint { index: *index },
+            Opening::Stream { encoding, .. } => Session::Stream { encoding: *encoding },
+        };
+        let id = self.fanout.connect();
+        let token = Token::Connection(id);
+        let watched = if polled { self.poller.rename(&socket, token) } else { self.poller.add(&socket, token) };
+        let connection = Connection {
+            socket,
+            id,
+            session,
+            state: State::Open,
+            reading: Reading::Polled,
+            liveness: Liveness::new(self.tick, 1, self.rhythm(session)),
+            decoder: Decoder::new(),
+        };
+        self.connections.insert(id.index, connection);
+        self.count_opened(protocol_of(session));
+        if watched.is_err() {
+            self.drop_connection(id, CloseReason::InternalError);
+            return;
+        }
+        if let Some(response) = response {
+            self.fanout.reply(id, Bytes::from(response));
+        }
+        self.schedule_first_ping(id, session);
+        let begun = match opening {
+            Opening::Topic { topic, start, encoding, .. } => self.join(id, &topic, encoding, start),
+            Opening::Endpoint { index } => self.open_endpoint(id, usize::from(index)),
+            Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
+        };
+        if let Err(refusal) = begun {
+            tracing::warn!(code = refusal.code(), "a connection cannot join its topic");
+            self.seat.surface.counters.refuse(refusal);
+            self.close(id, CloseReason::Overloaded);
+            return;
+        }
+        if !rest.is_empty() {
+            self.receive_rest(id, rest);
+        }
+    }
+
+    fn schedule_first_ping(&mut self, id: ConnectionId, session: Session) {
+        let rhythm = self.rhythm(session);
+        // Those who came together are not pinged together.
+        let first_ping = 1 + self.roll(rhythm.interval);
+        let tick = self.tick;
+        if let Some(connection) = self.connection(id) {
+            connection.liveness = Liveness::new(tick, first_ping, rhythm);
+        }
+        self.wheel.schedule(Due::Liveness(id), tick.wrapping_add(first_ping));
+    }
+
+    /// The id, the welcome, the history, and the announcement, in this order.
+    fn open_endpoint(&mut self, id: ConnectionId, index: usize) -> Result<(), Refusal> {
+        let behaviours = Arc::clone(&self.seat.behaviours);
+        let behaviour = &behaviours[index];
+        if behaviour.log_lifecycle {
+            tracing::info!(endpoint = behaviour.path, connection = %id, "opened");
+        }
+        if behaviour.identify {
+            let mut text = uuid::Uuid::encode_buffer();
+            let uid = uuid::Uuid::new_v4();
+            self.fanout.reply(id, ws::frame::text(uid.hyphenated().encode_lower(&mut text)));
+        }
+        if let Some(welcome) = &behaviour.welcome {
+            self.fanout.reply(id, welcome.clone());
+        }
+        let Some(name) = &behaviour.topic else { return Ok(()) };
+        let start = if behaviour.replay { Start::Last(usize::MAX) } else { Start::Now };
+        self.join(id, name, Encoding::Plain, start)?;
+        if let Some(announcement) = &behaviour.join
+            && let Some(topic) = self.topic_of(id)
+        {
+            self.publish_or_queue(topic, announcement.clone());
+        }
+        Ok(())
+    }
+
+    fn open_stream(&mut self, id: ConnectionId, topics: StreamTopics, encoding: Encoding) -> Result<(), Refusal> {
+        let delimiting = encoding.delimiting().expect("invariant: streams have an SSE encoding");
+        let mean = self.seat.surface.config.sse.retry.0;
+        let retry = mean / 2 + mean.mul_f64(f64::from(self.roll(1000)) / 1000.0);
+        self.fanout.reply(id, sse::retry(delimiting, retry.max(Duration::from_millis(1))));
+        let StreamTopics(mut topics) = topics;
+        match topics.len() {
+            1 => {
+                let (name, start) = topics.remove(0);
+                self.join(id, &name, encoding, start)
+            }
+            _ => self.join_bundle(id, topics, encoding),
+        }
+    }
+
+    /// Subscribes a connection to one topic: what it missed first, then the log from there on.
+    fn join(&mut self, id: ConnectionId, name: &TopicName, encoding: Encoding, start: Start) -> Result<(), Refusal> {
+        let (topic, joined) = self.subscribe(name, start)?;
+        let log = self.log(&topic, encoding, joined.top.offset);
+        self.tell_recovery(id, &topic, encoding, start, &joined);
+        if joined.replay.is_empty() {
+            self.fanout.subscribe(log, id, Join::At(joined.top.offset));
+            return Ok(());
+        }
+        self.fanout.subscribe(log, id, Join::Held);
+        self.catch_ups.insert(id.index, CatchUp::new(id, topic, encoding, log, joined));
+        self.feed_catch_up(id);
+        Ok(())
+    }
+
+    /// Joins the hub's topic for one subscriber of this worker.
+    pub(super) fn subscribe(&mut self, name: &TopicName, start: Start) -> Result<(Arc<Topic>, Joined), Refusal> {
+        let hub = &self.seat.surface.hub;
+        let topic = hub.topic(name)?;
+        let joined = hub.subscribe(&topic, self.seat.id, start, self.now);
+        self.memberships.join(&topic);
+        let recoveries = &self.seat.surface.counters.recoveries;
+        match joined.recovery {
+            Recovery::Complete => recoveries[0].add(1),
+            Recovery::Gap => recoveries[1].add(1),
+            Recovery::NotAsked => recoveries[2].add(1),
+        }
+        Ok((topic, joined))
+    }
+
+    /// Tells a client that came back whether it misses something. A plain socket is told only if it does.
+    pub(super) fn tell_recovery(
+        &mut self,
+        id: ConnectionId,
+        topic: &Topic,
+        encoding: Encoding,
+        start: Start,
+        joined: &Joined,
+    ) {
+        let recovered = match joined.recovery {
+            Recovery::NotAsked => {
+                if let Some(delimiting) = encoding.delimiting().filter(|_| start == Start::Now) {
+                    // A position before the first event: a browser that loses its connection now can resume, too.
+                    self.fanout.reply(id, sse::position(delimiting, &joined.top.to_string()));
+                }
+                return;
+            }
+            Recovery::Complete if encoding == Encoding::Plain => return,
+            Recovery::Complete => true,
+            Recovery::Gap => false,
+        };
+        let json = protocol::recovered_json(topic.name().as_str(), joined.top, recovered);
+        self.fanout.reply(id, protocol::notice(encoding, Notice::Recovered, &json));
+        if !recovered && let Some(delimiting) = encoding.delimiting() {
+            self.fanout.reply(id, sse::position(delimiting, &joined.top.to_string()));
+        }
+    }
+
+    /// The log of a topic in an encoding, opened if there is none.
+    fn log(&mut self, topic: &Arc<Topic>, encoding: Encoding, top: crate::hub::Offset) -> LogId {
+        if let Some(log) = self.memberships.log(topic.id(), encoding) {
+            return log;
+        }
+        let log = self.fanout.open(RulesId(topic.rules() as u16), top);
+        self.memberships.opened(log, topic, encoding);
+        log
+    }
+
+    /// Publishes on behalf of a client that cannot wait (it is new, or gone): queued if there is no room.
+    pub(super) fn publish_or_queue(&mut self, topic: Arc<Topic>, draft: crate::hub::Draft) {
+        let mut full = None;
+        self.seat.surface.hub.publish(&topic, draft, self.now, |outcome| match outcome {
+            Outcome::Accepted(_) | Outcome::Refused(_) => {}
+            Outcome::Full { draft, worker } => full = Some((draft, worker)),
+        });
+        match full {
+            None => self.seat.surface.counters.published_client.add(1),
+            Some((draft, worker)) => {
+                self.farewells.push_back((topic, draft));
+                self.seat.surface.hub.mailbox(worker).wake_when_roomy(&self.mailbox);
+            }
+        }
+    }
+
+    /// Announcements that had no room, in order.
+    pub(super) fn publish_farewells(&mut self) {
+        for _ in 0..self.farewells.len() {
+            let before = self.farewells.len();
+            let Some((topic, draft)) = self.farewells.pop_front() else { return };
+            self.publish_or_queue(topic, draft);
+            if self.farewells.len() == before {
+                // Still no room: it went to the back, so it goes to the front again.
+                self.farewells.rotate_right(1);
+                return;
+            }
+        }
+    }
+
+    pub(super) fn count_opened(&self, protocol: Protocol) {
+        let counters = self.counters();
+        counters.connections[protocol.index()].add(1);
+        counters.opened[protocol.index()].add(1);
+    }
+}
+
+/// The metric label of a session.
+pub(super) fn protocol_of(session: Session) -> Protocol {
+    match session {
+        Session::Topic { .. } => Protocol::Topic,
+        Session::Endpoint { .. } => Protocol::Endpoint,
+        Session::Stream { .. } => Protocol::Sse,
+    }
+}

@@ -1,0 +1,350 @@
+//! From a readable socket to effects.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+
+use super::connection::{Reading, State};
+use super::worker::Worker;
+use crate::close_reason::CloseReason;
+use crate::fanout::ConnectionId;
+use crate::hub::{Draft, Outcome, Topic};
+use crate::session::{Effect, Session};
+use crate::ws::Message;
+
+/// The worker's one read buffer.
+pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// What one connection may have read in a turn. The rest waits its turn, so that one that talks without pause does not
+/// keep the others from being heard.
+const READ_BUDGET_BYTES: usize = 64 * 1024;
+
+/// Outbox bytes over which a connection is not read: a client that pings and never reads must not grow its outbox.
+const OUTBOX_LIMIT_BYTES: usize = 16 * 1024;
+
+/// Input and drafts of paused publishers that a worker holds. Over it, nobody is read until some of it is published.
+const HELD_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Input of a connection that waits: for room in a mailbox, or until its client reads.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The publication that had no room.
+    draft: Option<(Arc<Topic>, Draft)>,
+    /// Bytes behind it, not decoded yet.
+    rest: Vec<u8>,
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        self.rest.len() + self.draft.as_ref().map_or(0, |(_, draft)| draft.payload().len())
+    }
+}
+
+/// Whether a connection can be read further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Went {
+    On,
+    /// It waits, or is gone.
+    Stopped,
+}
+
+impl Worker {
+    /// The poller says that there is something to read.
+    pub(super) fn read(&mut self, id: ConnectionId) {
+        let held_enough = self.held_bytes > HELD_LIMIT_BYTES;
+        let Some(connection) = self.connection(id) else { return };
+        match connection.reading {
+            Reading::Polled if held_enough && connection.is_open() => {
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
+            }
+            Reading::Polled => self.read_now(id),
+            // It is in a list already; what is there now will be read then.
+            Reading::Queued | Reading::OutboxFull | Reading::Paused => {}
+        }
+    }
+
+    /// Those whose budget was used up, or who may be read again. `true` if some are left.
+    pub(super) fn read_queued(&mut self) -> bool {
+        if self.held_bytes > HELD_LIMIT_BYTES {
+            return false;
+        }
+        for _ in 0..self.queued.len() {
+            let Some(id) = self.queued.pop_front() else { break };
+            let Some(connection) = self.connection(id) else { continue };
+            connection.reading = Reading::Polled;
+            if self.resume_held(id) == Went::On {
+                self.read_now(id);
+            }
+        }
+        !self.queued.is_empty()
+    }
+
+    fn read_now(&mut self, id: ConnectionId) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.read_into(id, &mut scratch);
+        self.scratch = scratch;
+    }
+
+    /// Reads until the socket has no more, which the poller (edge-triggered) needs, or the budget is used up.
+    fn read_into(&mut self, id: ConnectionId, scratch: &mut [u8]) {
+        let mut budget = READ_BUDGET_BYTES;
+        loop {
+            let Some(connection) = self.connection(id) else { return };
+            let fresh = match rustix::net::recv(&connection.socket, &mut *scratch, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => {
+                    self.drop_connection(id, CloseReason::Gone);
+                    return;
+                }
+                Ok((fresh, _)) => fresh,
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => continue,
+                Err(_) => {
+                    self.drop_connection(id, CloseReason::Gone);
+                    return;
+                }
+            };
+            if self.receive(id, &mut scratch[..fresh]) == Went::Stopped {
+                return;
+            }
+            if fresh < scratch.len() {
+                return;
+            }
+            budget = budget.saturating_sub(fresh);
+            if budget == 0 {
+                let Some(connection) = self.connection(id) else { return };
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
+                return;
+            }
+        }
+    }
+
+    /// Bytes that came with the handshake.
+    pub(super) fn receive_rest(&mut self, id: ConnectionId, rest: &[u8]) {
+        let mut rest = rest.to_vec();
+        let _ = self.receive(id, &mut rest);
+    }
+
+    /// Decodes and does what `input` says.
+    fn receive(&mut self, id: ConnectionId, input: &mut [u8]) -> Went {
+        let tick = self.tick;
+        let limit = self.seat.surface.config.limits.message.bytes();
+        let behaviours = Arc::clone(&self.seat.behaviours);
+        let Some(connection) = self.connection(id) else { return Went::Stopped };
+        let session = connection.session;
+        if !session.is_websocket() || connection.state == State::Lingering {
+            return Went::On;
+        }
+        connection.liveness.heard(tick);
+        let mut decoder = std::mem::take(&mut connection.decoder);
+        let mut at = 0;
+        let went = loop {
+            let step = match decoder.next(&mut input[at..], limit) {
+                Ok(step) => step,
+                Err(violation) => {
+                    self.fail(id, CloseReason::from(violation));
+                    break Went::Stopped;
+                }
+            };
+            at += step.consumed;
+            let Some(message) = step.message else { break Went::On };
+            let open = self.connection(id).is_some_and(|connection| connection.is_open());
+            if !open {
+                // We closed first: all that is still of interest is the client's close frame.
+                if matches!(message, Message::Close(_)) {
+                    self.close_answered(id);
+                    break Went::Stopped;
+                }
+                continue;
+            }
+            self.note_message(id, session, &message);
+            // A panic in what a session does ends this connection only.
+            let received = catch_unwind(AssertUnwindSafe(|| session.receive(&message, &behaviours)));
+            let Ok(effects) = received else {
+                self.counters().panics.add(1);
+                tracing::error!(connection = %id, "a session panicked; its connection is closed");
+                self.fail(id, CloseReason::InternalError);
+                break Went::Stopped;
+            };
+            let mut went = Went::On;
+            for effect in effects {
+                if self.effect(id, effect) == Went::Stopped {
+                    went = Went::Stopped;
+                }
+            }
+            if went == Went::Stopped {
+                break Went::Stopped;
+            }
+        };
+        if let Some(connection) = self.connection(id) {
+            connection.decoder = decoder;
+            if went == Went::Stopped && at < input.len() && connection.reading != Reading::Polled {
+                self.hold(id, None, &input[at..]);
+            }
+        }
+        went
+    }
+
+    fn effect(&mut self, id: ConnectionId, effect: Effect) -> Went {
+        match effect {
+            Effect::Reply(frame) => {
+                self.fanout.reply(id, frame);
+                if self.fanout.outbox_bytes(id) > OUTBOX_LIMIT_BYTES
+                    && let Some(connection) = self.connection(id)
+                    && connection.reading != Reading::Paused
+                {
+                    connection.reading = Reading::OutboxFull;
+                    return Went::Stopped;
+                }
+                Went::On
+            }
+            Effect::Publish(draft) => match self.topic_of(id) {
+                Some(topic) => self.publish(id, topic, draft),
+                None => Went::On,
+            },
+            Effect::Close(reason) => {
+                self.close(id, reason);
+                Went::Stopped
+            }
+            Effect::Closed(answer) => {
+                self.answer_close(id, answer);
+                Went::Stopped
+            }
+        }
+    }
+
+    fn publish(&mut self, id: ConnectionId, topic: Arc<Topic>, draft: Draft) -> Went {
+        let mut outcome = None;
+        let hub = Arc::clone(&self.seat.surface.hub);
+        hub.publish(&topic, draft, self.now, |done| outcome = Some(done));
+        match outcome {
+            Some(Outcome::Accepted(_)) => {
+                self.seat.surface.counters.published_client.add(1);
+                Went::On
+            }
+            Some(Outcome::Full { draft, worker }) => {
+                hub.mailbox(worker).wake_when_roomy(&self.mailbox);
+                if let Some(connection) = self.connection(id) {
+                    connection.reading = Reading::Paused;
+                    self.paused.push_back(id);
+                    self.hold(id, Some((topic, draft)), &[]);
+                }
+                Went::Stopped
+            }
+            Some(Outcome::Refused(refusal)) => {
+                self.seat.surface.counters.refuse(refusal);
+                self.tell_refused(id, refusal);
+                Went::On
+            }
+            // A remote engine answers later; its publications come back through the mailbox.
+            None => Went::On,
+        }
+    }
+
+    /// The topic that a connection's messages are published on.
+    pub(super) fn topic_of(&self, id: ConnectionId) -> Option<Arc<Topic>> {
+        let log = self.fanout.logs_of(id).next()?;
+        match self.memberships.carried(log)? {
+            super::membership::Carries::Topic(topic, _) => Some(Arc::clone(topic)),
+            super::membership::Carries::Bundle(_) => None,
+        }
+    }
+
+    fn hold(&mut self, id: ConnectionId, draft: Option<(Arc<Topic>, Draft)>, rest: &[u8]) {
+        let held = self.held.entry(id.index).or_default();
+        self.held_bytes -= held.bytes();
+        if draft.is_some() {
+            held.draft = draft;
+        }
+        held.rest.extend_from_slice(rest);
+        self.held_bytes += held.bytes();
+    }
+
+    /// What is held of a connection that ends.
+    pub(super) fn forget_held(&mut self, id: ConnectionId) {
+        if let Some(held) = self.held.remove(&id.index) {
+            self.held_bytes -= held.bytes();
+        }
+    }
+
+    /// Publications that waited for room, oldest first, until one has none again.
+    pub(super) fn retry_paused(&mut self) {
+        while let Some(&id) = self.paused.front() {
+            let held = self.connection(id).is_some().then(|| self.held.remove(&id.index)).flatten();
+            let Some(held) = held else {
+                self.paused.pop_front();
+                continue;
+            };
+            self.held_bytes -= held.bytes();
+            let Held { draft, rest } = held;
+            if let Some((topic, draft)) = draft {
+                let waiting = self.paused.len();
+                let went = self.publish(id, topic, draft);
+                if self.paused.len() > waiting {
+                    // Queued once more at the back: it keeps its place at the front instead.
+                    self.paused.pop_back();
+                    self.hold(id, None, &rest);
+                    return;
+                }
+                debug_assert_eq!(went, Went::On);
+            }
+            self.paused.pop_front();
+            if !rest.is_empty() {
+                self.hold(id, None, &rest);
+            }
+            if let Some(connection) = self.connection(id) {
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
+            }
+        }
+    }
+
+    /// Goes on with input that was held.
+    fn resume_held(&mut self, id: ConnectionId) -> Went {
+        let Some(held) = self.held.remove(&id.index) else { return Went::On };
+        self.held_bytes -= held.bytes();
+        debug_assert!(held.draft.is_none(), "paused connections are not queued");
+        let Held { mut rest, .. } = held;
+        self.receive(id, &mut rest)
+    }
+
+    /// A connection whose outbox was full has been written to.
+    pub(super) fn resume_reading(&mut self, id: ConnectionId) {
+        if self.fanout.outbox_bytes(id) > OUTBOX_LIMIT_BYTES {
+            return;
+        }
+        if let Some(connection) = self.connection(id)
+            && connection.reading == Reading::OutboxFull
+        {
+            connection.reading = Reading::Queued;
+            self.queued.push_back(id);
+        }
+    }
+
+    fn note_message(&mut self, id: ConnectionId, session: Session, message: &Message<'_>) {
+        if matches!(message, Message::Pong(_)) {
+            self.counters().pongs.add(1);
+        }
+        let Session::Endpoint { index } = session else { return };
+        let behaviour = &self.seat.behaviours[usize::from(index)];
+        if !behaviour.log_lifecycle {
+            return;
+        }
+        let endpoint = behaviour.path.as_str();
+        match message {
+            Message::Text(text) => tracing::info!(endpoint, connection = %id, bytes = text.len(), "message (text)"),
+            Message::Binary(bytes) => {
+                tracing::info!(endpoint, connection = %id, bytes = bytes.len(), "message (binary)");
+            }
+            Message::Ping(_) => tracing::info!(endpoint, connection = %id, "ping"),
+            Message::Pong(_) => tracing::info!(endpoint, connection = %id, "pong"),
+            Message::Close(code) => {
+                let code = code.map(|(code, _)| code);
+                tracing::info!(endpoint, connection = %id, code, "close frame");
+            }
+        }
+    }
+}

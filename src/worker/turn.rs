@@ -1,0 +1,270 @@
+//! One turn of a worker, and the loop around it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bundle::BundleId;
+use super::poller::Token;
+use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
+use crate::fanout::{Appended, Entry, LogId, Tick};
+use crate::hub::{Letter, Publication};
+use crate::protocol::Encoding;
+
+/// Letters taken from the mailbox in a turn.
+const LETTERS: usize = 256;
+
+/// Sockets taken from a listener, and arrivals from other shards, in a turn.
+pub(super) const ACCEPTS: usize = 64;
+
+/// A publication that not all of its logs had room for. It keeps its place at the head of the mailbox, and its charge.
+#[derive(Debug)]
+pub(super) struct Stuck {
+    publication: Arc<Publication>,
+    /// The logs and bundles that still lack it: without this a second try would double it in the others.
+    logs: Vec<(LogId, Encoding)>,
+    bundles: Vec<BundleId>,
+}
+
+/// Whether a worker has something to do at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+enum Work {
+    Left,
+    Done,
+}
+
+impl Worker {
+    /// Runs turns until the drain is over. Must be called in a `LocalSet` of a current-thread runtime.
+    ///
+    /// # Errors
+    /// If the poller fails, which is a bug or a kernel out of memory.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        let watched = self.poller.watch()?;
+        let mut draining = self.seat.draining.clone();
+        let tick = tokio::time::sleep(Duration::from_millis(TICK_MS));
+        let mut tick = std::pin::pin!(tick);
+        loop {
+            if *draining.borrow_and_update() {
+                self.start_drain();
+            }
+            let work = self.turn()?;
+            if self.drain_is_over() {
+                return Ok(());
+            }
+            if work == Work::Left {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if !self.mailbox.park() {
+                continue;
+            }
+            // All three may be dropped half way: readiness stays in the poller, the time in `tick`.
+            tokio::select! {
+                ready = watched.readable() => {
+                    // The next turn polls until there is nothing left: only then may readiness be cleared.
+                    let mut guard = ready?;
+                    self.mailbox.unpark();
+                    if !self.poller.poll(&mut self.ready)? {
+                        guard.clear_ready();
+                    }
+                    self.counters().wakeups.add(1);
+                }
+                () = tick.as_mut() => {
+                    self.mailbox.unpark();
+                    let next = tokio::time::Instant::now() + Duration::from_millis(TICK_MS);
+                    tick.as_mut().reset(next);
+                }
+                _ = draining.changed(), if !self.is_draining() => self.mailbox.unpark(),
+            }
+        }
+    }
+
+    fn turn(&mut self) -> io::Result<Work> {
+        let began = Instant::now();
+        self.now = began;
+        let mut work = Work::Done;
+        let mut note = |left: bool| {
+            if left {
+                work = Work::Left;
+            }
+        };
+        note(self.take_arrivals());
+        note(self.empty_mailbox());
+        self.close_doomed();
+        self.sweep();
+        if self.ready.is_empty() {
+            note(self.poller.poll(&mut self.ready)?);
+        }
+        note(self.serve_ready());
+        note(self.read_queued());
+        self.keep_time();
+        // The sweep has a budget, and what was read since may have been answered.
+        note(self.fanout.has_work() || !self.queued.is_empty());
+        let busy = began.elapsed();
+        self.counters().busy_ns.add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
+        Ok(work)
+    }
+
+    fn take_arrivals(&mut self) -> bool {
+        for _ in 0..ACCEPTS {
+            match self.seat.arrivals.try_recv() {
+                Ok(Arrival::Accepted(socket)) => self.greet(socket),
+                Ok(Arrival::Opened { socket, opening, rest }) => {
+                    self.http_tasks_to_connection();
+                    self.open(socket, None, opening, &rest);
+                }
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Moves letters into the logs. `true` if letters are left.
+    fn empty_mailbox(&mut self) -> bool {
+        self.counters().mailbox_depth.set(self.mailbox.depth() as i64);
+        self.publish_farewells();
+        self.retry_paused();
+        for _ in 0..LETTERS {
+            let stuck = match self.stuck.take() {
+                Some(stuck) => stuck,
+                None => match self.mailbox.pop() {
+                    None => return false,
+                    Some(Letter::Canary(canary)) => {
+                        canary.seen();
+                        continue;
+                    }
+                    Some(Letter::Publication(publication)) => match self.address(publication) {
+                        Some(stuck) => stuck,
+                        None => continue,
+                    },
+                },
+            };
+            if let Err(stuck) = self.append(stuck) {
+                self.stuck = Some(stuck);
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Where a publication goes here; `None`, and its charge is given back, if nobody here wants it any more.
+    fn address(&mut self, publication: Arc<Publication>) -> Option<Stuck> {
+        let Some(to) = self.memberships.destinations(publication.topic.id()) else {
+            self.mailbox.release(publication.charge_bytes());
+            return None;
+        };
+        let logs = Encoding::ALL.into_iter().filter_map(|encoding| Some((to.logs[encoding.index()]?, encoding)));
+        Some(Stuck { publication, logs: logs.collect(), bundles: to.bundles.into_vec() })
+    }
+
+    /// Appends a publication to the logs that lack it.
+    fn append(&mut self, mut stuck: Stuck) -> Result<(), Stuck> {
+        let tick = Tick(self.tick);
+        let publication = Arc::clone(&stuck.publication);
+        while let Some(&(log, encoding)) = stuck.logs.last() {
+            let frame = publication.frame(encoding);
+            let entry = Entry { offset: publication.position.offset, frame, key: 0, exclude: None };
+            match self.fanout.append(log, entry, tick) {
+                Appended::Ok => stuck.logs.pop(),
+                Appended::Full => {
+                    self.fanout.sweep_log_first(log);
+                    return Err(stuck);
+                }
+            };
+        }
+        while let Some(&bundle) = stuck.bundles.last() {
+            match self.append_to_bundle(bundle, &publication) {
+                Appended::Ok => stuck.bundles.pop(),
+                Appended::Full => return Err(stuck),
+            };
+        }
+        self.mailbox.release(publication.charge_bytes());
+        Ok(())
+    }
+
+    fn serve_ready(&mut self) -> bool {
+        let mut left = false;
+        let mut ready = std::mem::take(&mut self.ready);
+        for one in ready.drain(..) {
+            match one.token {
+                Token::Wake => {}
+                Token::Listener(index) => left |= self.accept(index as usize),
+                Token::Greeting { index, serial } => self.read_head(index, serial),
+                Token::Connection(token) => {
+                    let Some(connection) = self.connections.get_mut(token.index) else { continue };
+                    if !Token::same_generation(token.generation, connection.id.generation) {
+                        continue;
+                    }
+                    let id = connection.id;
+                    if one.writable {
+                        self.fanout.writable(id);
+                    }
+                    if one.readable {
+                        self.read(id);
+                    }
+                }
+            }
+        }
+        self.ready = ready;
+        left
+    }
+
+    /// Everything that happens because time passed.
+    fn keep_time(&mut self) {
+        let tick = u32::try_from(self.now.duration_since(self.started).as_millis() as u64 / TICK_MS);
+        let tick = tick.unwrap_or(u32::MAX);
+        if tick == self.tick {
+            return;
+        }
+        let second = tick / 10 != self.tick / 10;
+        self.tick = tick;
+        while let Some(due) = self.wheel.poll(tick) {
+            match due {
+                Due::Head { index, serial } => self.drop_greeting(index, serial),
+                Due::Liveness(id) => self.check_liveness(id),
+                Due::Close(id) => self.close_is_overdue(id),
+            }
+        }
+        self.fanout.enforce(Tick(tick));
+        self.close_doomed();
+        self.resume_accepting();
+        self.pace_drain();
+        if second {
+            self.each_second();
+        }
+    }
+
+    fn each_second(&mut self) {
+        if self.seat.id.0 == 0 {
+            self.seat.surface.hub.tidy(self.now);
+        }
+        let (handshakes, last) = self.handshakes;
+        if handshakes >= 64 && self.tick - last >= 10 {
+            self.handshakes.0 = 0;
+            (self.seat.collect)();
+        }
+        let counters = self.counters();
+        counters.slow_consumers.set(self.fanout.slow_consumers() as i64);
+        counters.outbound_pending_bytes.set(self.fanout.retained_bytes() as i64);
+        let losses = self.fanout.losses();
+        let counters = self.counters();
+        counters.lost[0].add(losses.disconnect);
+        counters.lost[1].add(losses.skip);
+        counters.lost[2].add(losses.latest);
+    }
+
+    fn resume_accepting(&mut self) {
+        let Accepting::Paused { until, .. } = self.accepting else { return };
+        if self.tick < until {
+            return;
+        }
+        for (index, listener) in (0..).zip(&self.seat.listeners) {
+            // Fails only if it is watched already.
+            let _ = self.poller.add(listener, Token::Listener(index));
+        }
+        for index in 0..self.seat.listeners.len() {
+            self.accept(index);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The worker: its parts, and how it is made.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+use rustc_hash::FxHashMap;
+use tokio::sync::watch;
+
+use super::bundle::Bundles;
+use super::catch_up::CatchUp;
+use super::connection::{Connection, Ending};
+use super::drain::Drain;
+use super::greeting::Greetings;
+use super::liveness::Wheel;
+use super::membership::Memberships;
+use super::poller::{Bell, Poller, Ready, Token};
+use super::reading::{Held, SCRATCH_BYTES};
+use super::slab::Slab;
+use super::turn::Stuck;
+use crate::accept::{Listener, Placement};
+use crate::admin::counters::ShardCounters;
+use crate::api::Surface;
+use crate::config::{SlowConsumer, SlowPolicy};
+use crate::fanout::{ConnectionId, Fanout, LogRules, Policy, Settings};
+use crate::hub::{Draft, Mailbox, Topic, WorkerId};
+use crate::session::{Behaviour, Opening};
+
+/// Coarse time: units of 100 ms since the worker's start, as in the fan-out and the liveness wheel.
+pub(super) const TICK_MS: u64 = 100;
+
+/// Deadlines up to here (51 s) are looked at once; 24 bytes per tick.
+const WHEEL_TICKS: u32 = 512;
+
+/// A socket that comes to a worker from elsewhere.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// Just accepted, by another shard.
+    Accepted(OwnedFd),
+    /// Opened by a request on a plain HTTP connection of this worker.
+    Opened {
+        /// The socket; its handshake was answered.
+        socket: OwnedFd,
+        /// What it opened.
+        opening: Opening,
+        /// Bytes read behind the request.
+        rest: Vec<u8>,
+    },
+}
+
+/// The way to a worker for sockets. Bounded: a shard that accepts faster than this one works drops what does not fit.
+pub(crate) type Arrivals = Sender<Arrival>;
+
+/// What a worker is given when it is made.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Its number.
+    pub(crate) id: WorkerId,
+    /// What HTTP handlers reach, the hub among it.
+    pub(crate) surface: Arc<Surface>,
+    /// Which worker gets a connection.
+    pub(crate) placement: Arc<Placement>,
+    /// What the endpoints do, by index.
+    pub(crate) behaviours: Arc<[Behaviour]>,
+    /// One listener per address.
+    pub(crate) listeners: Vec<Listener>,
+    /// The event that makes this worker look up; its mailbox writes it.
+    pub(crate) bell: Bell,
+    /// Sockets that come here.
+    pub(crate) arrivals: Receiver<Arrival>,
+    /// The ways to all workers, by number.
+    pub(crate) ways: Arc<[Arrivals]>,
+    /// Turns true when the drain starts.
+    pub(crate) draining: watch::Receiver<bool>,
+    /// Called about a second after a burst of connections: hyper's handshake buffers are all that is left of it, and
+    /// an allocator gives pages back only when it is called.
+    pub(crate) collect: fn(),
+}
+
+/// One worker: everything about its connections, in one thread, without locks.
+pub(crate) struct Worker {
+    pub(super) seat: Seat,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) poller: Poller,
+    pub(super) accepting: Accepting,
+    pub(super) greetings: Greetings,
+    pub(super) connections: Slab<Connection>,
+    pub(super) fanout: Fanout,
+    pub(super) memberships: Memberships,
+    pub(super) bundles: Bundles,
+    /// History on its way, by connection. Few.
+    pub(super) catch_ups: FxHashMap<u32, CatchUp>,
+    /// Input that waits, by connection. Few, and bounded together: see `reading`.
+    pub(super) held: FxHashMap<u32, Held>,
+    pub(super) held_bytes: usize,
+    /// Why connections that are being closed are. Few.
+    pub(super) endings: FxHashMap<u32, Ending>,
+    pub(super) wheel: Wheel<Due>,
+    pub(super) ready: Vec<Ready>,
+    /// Connections to read in the next turn.
+    pub(super) queued: VecDeque<ConnectionId>,
+    /// Connections whose publication waits for room, oldest first.
+    pub(super) paused: VecDeque<ConnectionId>,
+    pub(super) scratch: Vec<u8>,
+    /// A publication that not all logs had room for.
+    pub(super) stuck: Option<Stuck>,
+    /// Announcements of clients that are gone, waiting for room: at most one per place.
+    pub(super) farewells: VecDeque<(Arc<Topic>, Draft)>,
+    pub(super) drain: Drain,
+    /// Plain HTTP connections in tasks of this thread.
+    pub(super) http_tasks: Rc<Cell<usize>>,
+    pub(super) started: Instant,
+    pub(super) now: Instant,
+    pub(super) tick: u32,
+    /// Handshakes since the last collection, and the tick of the last one.
+    pub(super) handshakes: (usize, u32),
+    /// A small generator for spreading pings and reconnections; nothing secret depends on it.
+    pub(super) dice: u64,
+}
+
+/// Whether the listeners are being accepted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepting {
+    /// Yes.
+    Yes,
+    /// Not until this tick, because the process was out of descriptors or memory; then the pause doubles.
+    Paused { until: u32, ticks: u32 },
+    /// No more: draining.
+    Over,
+}
+
+/// What a deadline is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The request head of a greeting.
+    Head { index: u32, serial: u32 },
+    /// Pings of a connection.
+    Liveness(ConnectionId),
+    /// The close handshake of a connection.
+    Close(ConnectionId),
+}
+
+impl Worker {
+    /// The worker of a seat. Call it on the thread where it will run.
+    ///
+    /// # Errors
+    /// If the kernel has no more descriptors for its poller.
+    pub(crate) fn new(seat: Seat) -> io::Result<Self> {
+        let poller = Poller::new(&seat.bell)?;
+        for (index, listener) in (0..).zip(&seat.listeners) {
+            poller.add(listener, Token::Listener(index))?;
+        }
+        let config = &seat.surface.config;
+        let workers = seat.ways.len();
+        let settings = Settings {
+            outbound_limit_bytes: config.limits.outbound_total.bytes() / workers.max(1),
+            ..Settings::default()
+        };
+        let mut rules: Vec<LogRules> =
+            seat.surface.hub.rules().iter().map(|rules| log_rules(&rules.slow_consumer)).collect();
+        // The last one is for bundles: a stream of several topics comes back by itself and resumes each exactly.
+        rules.push(log_rules(&SlowConsumer { policy: SlowPolicy::Disconnect, ..SlowConsumer::default() }));
+        let started = Instant::now();
+        Ok(Self {
+            mailbox: Arc::clone(seat.surface.hub.mailbox(seat.id)),
+            poller,
+            accepting: Accepting::Yes,
+            greetings: Greetings::default(),
+            connections: Slab::new(),
+            fanout: Fanout::new(settings, rules),
+            memberships: Memberships::default(),
+            bundles: Bundles::default(),
+            catch_ups: FxHashMap::default(),
+            held: FxHashMap::default(),
+            held_bytes: 0,
+            endings: FxHashMap::default(),
+            wheel: Wheel::new(WHEEL_TICKS, 0),
+            ready: Vec::new(),
+            queued: VecDeque::new(),
+            paused: VecDeque::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+            stuck: None,
+            farewells: VecDeque::new(),
+            drain: Drain::default(),
+            http_tasks: Rc::new(Cell::new(0)),
+            started,
+            now: started,
+            tick: 0,
+            handshakes: (0, 0),
+            dice: 0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()) << 16 ^ u64::from(seat.id.0),
+            seat,
+        })
+    }
+
+    pub(super) fn counters(&self) -> &ShardCounters {
+        &self.seat.surface.counters.shards[usize::from(self.seat.id.0)]
+    }
+
+    /// Whole ticks in `span`, at least one.
+    pub(super) fn ticks(span: crate::config::Span) -> u32 {
+        u32::try_from(span.0.as_millis() as u64 / TICK_MS).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// A number below `limit` (which is not 0), for spreading things in time.
+    pub(super) fn roll(&mut self, limit: u32) -> u32 {
+        // xorshift64 (Marsaglia 2003).
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        (self.dice >> 32) as u32 % limit
+    }
+
+    /// The connection of `id`, if it still is.
+    pub(super) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.get_mut(id.index).filter(|connection| connection.id == id)
+    }
+}
+
+fn log_rules(rules: &SlowConsumer) -> LogRules {
+    LogRules {
+        policy: match rules.policy {
+            SlowPolicy::Disconnect => Policy::Disconnect,
+            SlowPolicy::Skip => Policy::Skip,
+            SlowPolicy::Latest => Policy::Latest,
+        },
+        lag_bytes: u32::try_from(rules.lag.0).unwrap_or(u32::MAX),
+        lag_ticks: Worker::ticks(rules.age),
+    }
+}
