@@ -1,12 +1,14 @@
 //! The `fanfare` binary: picks the allocator and hands over to [`fanfare::cli`].
 
+use std::process::ExitCode;
+
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let path = std::env::args().nth(1);
-    let loaded = fanfare::config::Config::load(path.as_deref().map(std::path::Path::new), std::env::vars()).unwrap();
-    fanfare::server::run(&loaded, || {}).unwrap();
+fn main() -> ExitCode {
+    fanfare::cli::main(collect)
 }
+
+/// Gives freed memory back to the system. A no-op until it is joined with the allocator's own.
+fn collect() {}
