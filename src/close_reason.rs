@@ -25,6 +25,8 @@ pub enum CloseReason {
     SlowConsumer,
     /// A ping was not answered within `liveness.pong_timeout`.
     NoPong,
+    /// A limit of the server keeps the client from what it asked for; it may try again later.
+    Overloaded,
     /// The close handshake was not finished within its deadline.
     CloseTimeout,
 }
@@ -43,6 +45,7 @@ impl CloseReason {
             Self::InternalError => 1011,
             Self::SlowConsumer => 4008,
             Self::NoPong => 4009,
+            Self::Overloaded => 1013,
             Self::CloseTimeout => 1006,
         }
     }
@@ -60,6 +63,7 @@ impl CloseReason {
             Self::InternalError => "internal error",
             Self::SlowConsumer => "slow consumer: reconnect and resume",
             Self::NoPong => "no pong",
+            Self::Overloaded => "server is at a limit, try again later",
             Self::CloseTimeout => "close handshake timed out",
         }
     }
@@ -77,12 +81,13 @@ impl CloseReason {
             Self::InternalError => "internal_error",
             Self::SlowConsumer => "slow_consumer",
             Self::NoPong => "no_pong",
+            Self::Overloaded => "overloaded",
             Self::CloseTimeout => "close_timeout",
         }
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -94,6 +99,7 @@ impl CloseReason {
         Self::SlowConsumer,
         Self::NoPong,
         Self::CloseTimeout,
+        Self::Overloaded,
     ];
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
@@ -110,6 +116,7 @@ impl CloseReason {
             Self::SlowConsumer => 8,
             Self::NoPong => 9,
             Self::CloseTimeout => 10,
+            Self::Overloaded => 11,
         }
     }
 }

@@ -4,4 +4,9 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let path = std::env::args().nth(1);
+    let loaded = fanfare::config::Config::load(path.as_deref().map(std::path::Path::new), std::env::vars()).unwrap();
+    fanfare::server::run(&loaded, || {}).unwrap();
+}

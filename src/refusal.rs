@@ -115,8 +115,200 @@ impl Refusal {
         }
     }
 
+    /// What happened, for clients: short, and nothing that helps an attacker.
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::OriginRefused => "this origin may not connect here",
+            Self::BadHandshake => "not a WebSocket handshake",
+            Self::BadWebSocketVersion => "only WebSocket version 13 is served",
+            Self::UnknownPath => "nothing is served at this path",
+            Self::MethodNotAllowed => "this method is not served at this path",
+            Self::BadTopicName => "not a topic name",
+            Self::BadParameter => "a parameter cannot be understood",
+            Self::BadBody => "the body cannot be understood",
+            Self::BodyTooLarge => "the body is over the size limit",
+            Self::UnknownKey => "the API key is missing or unknown",
+            Self::PublishNotAllowed => "publishing to this topic is not allowed",
+            Self::Overloaded => "the hub is overloaded, try again later",
+            Self::Draining => "the hub is stopping",
+            Self::TooManyConnections => "the hub has too many connections",
+            Self::TooManyTopics => "the hub has too many topics",
+            Self::BadMessage => "not a message that this endpoint takes",
+            Self::UpgradeRequired => "this path is for WebSocket clients",
+            Self::BodyTimeout => "the body did not arrive in time",
+            Self::InternalError => "something failed in the hub",
+        }
+    }
+
+    /// Why it happens, in a sentence, for the operator.
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::OriginRefused => {
+                "A web page tried to connect whose origin, which the log has, is neither the hub's own host nor in \
+                 `server.origins` (or the endpoint's `origins`)."
+            }
+            Self::BadHandshake => {
+                "A header that a WebSocket handshake needs (`Upgrade`, `Connection`, `Sec-WebSocket-Key`) is \
+                 missing or wrong; `detail` names it."
+            }
+            Self::BadWebSocketVersion => {
+                "`Sec-WebSocket-Version` is not 13, the only version that became a standard (RFC 6455)."
+            }
+            Self::UnknownPath => "Neither the hub itself nor an entry of `[[endpoints]]` or `[[pages]]` has this path.",
+            Self::MethodNotAllowed => {
+                "The path exists, but not for this method; the `Allow` header of the answer lists those that it \
+                 has."
+            }
+            Self::BadTopicName => {
+                "A topic name has 1 to 255 bytes of UTF-8 without control characters; `detail` says what this one \
+                 has."
+            }
+            Self::BadParameter => "A query parameter or a header has a value that it cannot have; `detail` names it.",
+            Self::BadBody => {
+                "The body is not what this method takes, such as JSON with the fields of the API; `detail` says \
+                 where it went wrong."
+            }
+            Self::BodyTooLarge => "The body has more bytes than `limits.message` allows.",
+            Self::UnknownKey => {
+                "The request has no `X-API-Key` header, or a key that is neither in `api.keys` nor in \
+                 `api.keys_file`."
+            }
+            Self::PublishNotAllowed => {
+                "The rules of the topic (`publish` of the first `[[topics]]` entry whose pattern matches) do not \
+                 let this publisher publish; without an entry only the API may."
+            }
+            Self::Overloaded => {
+                "A worker's mailbox (`limits.mailbox`) stayed full for `limits.publish_wait`: more is published \
+                 than is delivered."
+            }
+            Self::Draining => "The hub got SIGTERM or SIGINT, and takes nothing new while it delivers what it has.",
+            Self::TooManyConnections => "`limits.connections` are open.",
+            Self::TooManyTopics => "`limits.topics` are in memory; a topic stays while it has subscribers or history.",
+            Self::BadMessage => {
+                "The endpoint takes JSON objects whose `fields` are texts, and this message is none; the answer \
+                 says what is missing, and only its sender gets it."
+            }
+            Self::UpgradeRequired => "The path is a WebSocket endpoint, and the request is plain HTTP.",
+            Self::BodyTimeout => "The request announced a body that did not arrive within its deadline.",
+            Self::InternalError => {
+                "Something failed that is not the client's fault, such as a file that could not be read; the log \
+                 has it at `error`."
+            }
+        }
+    }
+
+    /// What to do about it, for the operator.
+    pub const fn fix(self) -> &'static str {
+        match self {
+            Self::OriginRefused => {
+                "Add the origin to `server.origins` exactly as the log shows it, without a path. Behind a proxy, \
+                 pass the `Host` header on, so that the hub's own pages are known as such."
+            }
+            Self::BadHandshake => {
+                "Usually a proxy in between drops it: in nginx, set `proxy_http_version 1.1` and pass `Upgrade` \
+                 and `Connection` on. Otherwise the client is not a WebSocket client."
+            }
+            Self::BadWebSocketVersion => "Update the client; every version but 13 is a draft from before 2011.",
+            Self::UnknownPath => {
+                "Look for a missing or superfluous `/` at the end: `/socket` and `/socket/` are two paths. \
+                 `fanfare check` lists what is served."
+            }
+            Self::MethodNotAllowed => "Use one of them: `POST` to publish, `GET` to read or to connect.",
+            Self::BadTopicName => {
+                "Percent-encode the name in the URL (`encodeURIComponent` in JavaScript): a `/` in it is written \
+                 `%2F`."
+            }
+            Self::BadParameter => {
+                "Correct the value. A position (`since`, `Last-Event-ID`) is `EPOCH:OFFSET`, exactly as the hub \
+                 gave it."
+            }
+            Self::BadBody => "Correct the body, and send `Content-Type: application/json` with JSON.",
+            Self::BodyTooLarge => {
+                "Publish a reference to large content instead of the content, or raise `limits.message` (and then \
+                 `slow_consumer.lag`, which must not be smaller)."
+            }
+            Self::UnknownKey => {
+                "Send `X-API-Key` with one of the configured keys. Without any configured key nothing is accepted: \
+                 add one to `api.keys`."
+            }
+            Self::PublishNotAllowed => {
+                "Publish with an API key, or set `publish = \"subscribers\"` or `\"anyone\"` for the topic."
+            }
+            Self::Overloaded => {
+                "Try again after `Retry-After` seconds. If it lasts: publish less, give the hub more cores \
+                 (`server.workers`), or allow a longer queue with `limits.mailbox`."
+            }
+            Self::Draining => "Try again: at another node at once, at this one after its restart.",
+            Self::TooManyConnections => {
+                "Raise `limits.connections`, and the descriptor limit with it (`ulimit -n`, `LimitNOFILE=`), or \
+                 add a node."
+            }
+            Self::TooManyTopics => {
+                "Raise `limits.topics`, shorten `history.ttl`, or look for a client that makes up topic names."
+            }
+            Self::BadMessage => "Send what the answer shows, or change `fields` or `template` of the endpoint.",
+            Self::UpgradeRequired => {
+                "Connect with a WebSocket client (`new WebSocket(\"ws://…\")`). If it was one, a proxy in between \
+                 dropped its `Upgrade` header."
+            }
+            Self::BodyTimeout => {
+                "Look for a client that sends a larger `Content-Length` than it has bytes, or for a stalled \
+                 connection in between."
+            }
+            Self::InternalError => {
+                "Look into the log at the time of the answer. If it names nothing that you can mend, it is a bug \
+                 worth reporting."
+            }
+        }
+    }
+
+    /// The refusal with this [`Refusal::code`].
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|refusal| refusal.code() == code)
+    }
+
     /// The place of this refusal in [`Refusal::ALL`], for counters.
     pub fn index(self) -> usize {
         Self::ALL.iter().position(|&one| one == self).expect("invariant: ALL lists every refusal")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_is_listed_once_and_found_by_its_code() {
+        for (index, refusal) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(refusal.index(), index);
+            assert_eq!(Refusal::from_code(refusal.code()), Some(*refusal));
+        }
+        assert_eq!(Refusal::from_code("origin_refused"), None);
+    }
+
+    #[test]
+    fn codes_are_kebab_case_and_texts_are_of_their_length() {
+        for refusal in Refusal::ALL {
+            let code = refusal.code();
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{code}");
+            // Also fits a close frame, which has 123 bytes for it.
+            assert!(refusal.summary().len() <= 80 && !refusal.summary().ends_with('.'), "{code}");
+            let cause = refusal.cause();
+            assert!(cause.ends_with('.') && !cause.contains(". "), "{code}: {cause}");
+            assert!(refusal.fix().ends_with('.'), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_key_that_a_text_names_exists() {
+        let all = include_str!("../config/fanfare.toml");
+        for refusal in Refusal::ALL {
+            for quoted in refusal.cause().split('`').chain(refusal.fix().split('`')) {
+                if let Some((section @ ("server" | "limits" | "api"), key)) = quoted.split_once('.') {
+                    let listed = all.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} =")));
+                    assert!(listed, "{section}.{key} of {}", refusal.code());
+                }
+            }
+        }
     }
 }

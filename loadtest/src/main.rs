@@ -1,2 +1,142 @@
-//! The load harness of fanfare.
-fn main() {}
+//! The load harness of fanfare: `fanfare-loadtest --help`.
+//!
+//! The walk of a run: `arguments` describe a `scenario` and a `target`; `connector` opens the connections (`handshake`);
+//! `subscriber` reads them (`inbox`, `frame`), `publisher` writes (`stamp`, `outbox`), `verify` compares; `cpu` and
+//! `server_process` look at the server; `report` says what was found. `fanout`, `floor`, `compare` and `idle` are the runs;
+//! `launch` starts the servers they need. Pure: `stamp`, `frame`, `inbox`, `handshake`, `verify`.
+
+mod arguments;
+mod clock;
+mod compare;
+mod connector;
+mod cpu;
+mod descriptors;
+mod fanout;
+mod floor;
+mod frame;
+mod handshake;
+mod idle;
+mod inbox;
+mod launch;
+mod outbox;
+mod poller;
+mod progress;
+mod publisher;
+mod report;
+mod scenario;
+mod server_process;
+mod stamp;
+mod subscriber;
+mod target;
+mod verify;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser as _;
+use rustix::process::Pid;
+use serde::Serialize;
+
+use crate::arguments::{Arguments, Command, Cpus, Server};
+use crate::floor::Sending;
+use crate::launch::Launched;
+use crate::publisher::PublishBy;
+use crate::target::Target;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything was delivered as promised.
+fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Fanout { server, load, pin_generator } => {
+            let scenario = load.scenario()?;
+            let (target, pid) = resolve(&server)?;
+            if let Some(cpu) = pin_generator {
+                cpu::pin(&[cpu])?;
+            }
+            if let Err(error) = &pid {
+                eprintln!("warning: no CPU and memory figures: {error:#}");
+            }
+            let report = fanout::run("fanout", &scenario, &target, pid.ok())?;
+            show(&report, load.json)?;
+            Ok(report.verdict.is_clean())
+        }
+        Command::Floor { load, batch, cpus } => {
+            let scenario = load.scenario()?;
+            ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
+            // What is started inherits the limit.
+            descriptors::make_room(scenario.subscribers as usize)?;
+            let (sending, name) =
+                if batch { (Sending::PerBurst, "floor-batch") } else { (Sending::PerPublication, "floor") };
+            let server_cpu = split_cpus(&cpus)?;
+            let floor = Launched::floor(sending, server_cpu)?;
+            let report = fanout::run(name, &scenario, &floor.target, Some(floor.pid()))?;
+            show(&report, load.json)?;
+            Ok(report.verdict.is_clean())
+        }
+        Command::Compare { load, rounds, cpus, hub } => {
+            let scenario = load.scenario()?;
+            ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
+            descriptors::make_room(scenario.subscribers as usize)?;
+            let server_cpu = split_cpus(&cpus)?;
+            let program = hub.first().context("invariant: clap requires the hub's program")?;
+            let config = hub.get(1).map(|path| path.as_path());
+            let comparison = compare::Comparison { rounds, server_cpu, hub: program, config };
+            let report = compare::run(comparison, &scenario)?;
+            show(&report, load.json)?;
+            Ok(report.is_clean())
+        }
+        Command::Idle { server, idle, json } => {
+            let (target, pid) = resolve(&server)?;
+            let report = idle::run(&idle.idle(), &target, pid?)?;
+            show(&report, json)?;
+            Ok(report.is_clean())
+        }
+        Command::RunTied { command } => launch::run_tied(&command).map(|()| true),
+        Command::FloorServer { batch } => {
+            floor::serve(if batch { Sending::PerBurst } else { Sending::PerPublication })?;
+            Ok(true)
+        }
+    }
+}
+
+fn resolve(server: &Server) -> Result<(Target, Result<Pid>)> {
+    let target = Target::parse(&server.url)?;
+    let pid = match server.pid {
+        Some(pid) => Pid::from_raw(pid).with_context(|| format!("--pid {pid}: not a process")),
+        None => server_process::listening_on(target.address.port()),
+    };
+    Ok((target, pid))
+}
+
+/// Pins this process to its CPU and returns that of the server: two different ones, or none at all.
+fn split_cpus(cpus: &Cpus) -> Result<Option<usize>> {
+    let available = cpu::available()?;
+    let apart = available.len() >= 2;
+    let server = cpus.server_cpu.or_else(|| available.first().copied().filter(|_| apart));
+    let generator = cpus.generator_cpu.or_else(|| available.iter().rev().copied().find(|_| apart));
+    match (server, generator) {
+        (Some(server), Some(generator)) if server != generator => cpu::pin(&[generator])?,
+        _ => eprintln!("warning: server and generator share CPUs: latencies and rates are not the server's alone"),
+    }
+    Ok(server)
+}
+
+fn show(report: &(impl Display + Serialize), json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report).context("writing the report")?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}

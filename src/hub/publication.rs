@@ -34,6 +34,11 @@ impl Draft {
         Self::new(Kind::Text, payload.as_bytes())
     }
 
+    /// Text or binary.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The payload.
     pub fn payload(&self) -> Bytes {
         self.frame.slice(usize::from(self.header_len)..)

@@ -76,6 +76,11 @@ impl Topic {
         &self.name
     }
 
+    /// The life of its numbering.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// The index of its rules in [`super::Hub::rules`].
     pub fn rules(&self) -> usize {
         self.rules

@@ -51,8 +51,8 @@ impl Encoding {
 
 /// The ready bytes of one publication. Copies the payload once; text is checked once more to be UTF-8.
 ///
-/// With several topics on one event stream no `id:` is sent: the id is the only thing a browser brings back, and one
-/// position cannot tell where it stood in each topic. Such a client resumes with the positions in the data.
+/// A stream of several topics gets no id here, because one position cannot tell where it stands in each topic: its frames
+/// are made by [`sse::topic_publication`].
 pub fn encode(encoding: Encoding, topic: &str, position: Position, kind: Kind, payload: &[u8]) -> Bytes {
     match encoding {
         Encoding::Plain => plain_frame(kind, payload),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::json::{Body, base64_bytes, push_base64};
+use super::json::{Body, base64_bytes, publication_json, push_base64};
 use crate::hub::{Kind, Position};
 
 /// How the body of an event stream is delimited.
@@ -42,6 +42,31 @@ pub fn publication(delimiting: Delimiting, position: Position, kind: Kind, paylo
             event.finish(delimiting)
         }
     }
+}
+
+/// One publication on a stream of several topics: its JSON with topic and position, under the id of the whole stream.
+///
+/// The id is all that a browser brings back, so it holds the stream's position in each of its topics.
+pub fn topic_publication(
+    delimiting: Delimiting,
+    stream_id: &str,
+    topic: &str,
+    position: Position,
+    kind: Kind,
+    payload: &[u8],
+) -> Bytes {
+    let json = publication_json(topic, position, kind, payload);
+    let mut event = Event::new(stream_id.len() + json.len());
+    event.field("id", stream_id);
+    event.field("data", &json);
+    event.finish(delimiting)
+}
+
+/// An id without an event: a browser remembers it and calls nobody, so that it can resume before its first event.
+pub fn position(delimiting: Delimiting, stream_id: &str) -> Bytes {
+    let mut event = Event::new(stream_id.len());
+    event.field("id", stream_id);
+    event.finish(delimiting)
 }
 
 /// An event without an id; `name` is `None` for the default one, else has no line break.

@@ -4,13 +4,14 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde_json::{Map, Value};
 
 use super::session::{Effect, Effects};
 use crate::config::Endpoint;
 use crate::hub::{Draft, Kind, TopicName};
-use crate::protocol::{self, Encoding};
+use crate::protocol::{self, Encoding, Notice};
 use crate::refusal::Refusal;
 use crate::ws;
 
@@ -103,7 +104,7 @@ impl Behaviour {
         Ok(Self {
             topic,
             identify: endpoint.identify,
-            welcome: endpoint.welcome.as_deref().map(ws::text),
+            welcome: endpoint.welcome.as_deref().map(ws::frame::text),
             replay: endpoint.replay,
             join: endpoint.announce.join.as_deref().map(Draft::text),
             leave: endpoint.announce.leave.as_deref().map(Draft::text),
@@ -121,7 +122,7 @@ impl Behaviour {
             Ok(published) => published,
             Err(problem) => {
                 let error = protocol::error_json(Refusal::BadMessage.code(), &problem);
-                effects.push(Effect::Reply(protocol::notice(Encoding::Plain, "error", &error)));
+                effects.push(Effect::Reply(protocol::notice(Encoding::Plain, Notice::Error, &error)));
                 return;
             }
         };
@@ -213,7 +214,7 @@ impl Render {
 
     fn render(&self, message: &Map<String, Value>) -> Result<String, minijinja::Error> {
         let template = self.environment.get_template(TEMPLATE)?;
-        template.render(message).map(|html| html.trim_end().to_owned())
+        template.render(minijinja::Value::from(Serde(message))).map(|html| html.trim_end().to_owned())
     }
 }
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::behaviour::Behaviour;
 use crate::close_reason::CloseReason;
 use crate::hub::{Draft, Kind};
-use crate::protocol::{self, Encoding};
+use crate::protocol::{self, Encoding, Notice};
 use crate::refusal::Refusal;
 use crate::ws::{self, Message};
 
@@ -59,15 +59,15 @@ impl Session {
             Message::Text(text) => (Kind::Text, text.as_bytes()),
             Message::Binary(bytes) => (Kind::Binary, *bytes),
             Message::Ping(payload) => {
-                effects.push(Effect::Reply(ws::pong(payload)));
+                effects.push(Effect::Reply(ws::frame::pong(payload)));
                 return effects;
             }
             Message::Pong(_) => return effects,
             Message::Close(code) => {
                 // RFC 6455 §5.5.1: the answer typically echoes the status code received.
                 effects.push(Effect::Closed(match code {
-                    Some((code, _)) => ws::close(*code, ""),
-                    None => ws::close_empty(),
+                    Some((code, _)) => ws::frame::close(*code, ""),
+                    None => ws::frame::close_without_code(),
                 }));
                 return effects;
             }
@@ -80,7 +80,7 @@ impl Session {
             Self::Topic { encoding, may_publish: false } => {
                 let refusal = Refusal::PublishNotAllowed;
                 let error = protocol::error_json(refusal.code(), refusal.summary());
-                effects.push(Effect::Reply(protocol::notice(encoding, "error", &error)));
+                effects.push(Effect::Reply(protocol::notice(encoding, Notice::Error, &error)));
             }
             Self::Endpoint { index } => behaviours[usize::from(index)].receive(kind, payload, &mut effects),
             // The bytes of a stream's client are never decoded.

@@ -7,12 +7,12 @@ use rustix::net::Shutdown;
 
 use super::bundle::BundleId;
 use super::connection::{Ending, Reading, State};
-use super::liveness::Due as Ping;
+use super::liveness::{Due as Ping, Rhythm};
 use super::membership::{Carries, Interest};
 use super::opening::protocol_of;
 use super::worker::{Due, Worker};
 use crate::close_reason::CloseReason;
-use crate::fanout::{ConnectionId, LogId};
+use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members};
 use crate::hub::Topic;
 use crate::protocol::{self, Encoding, Notice, sse};
 use crate::refusal::Refusal;
@@ -69,7 +69,7 @@ impl Worker {
         self.forget_held(id);
         self.catch_ups.remove(&id.index);
         let timeout = Self::ticks(self.seat.surface.config.limits.close_timeout);
-        self.wheel.schedule(self.tick.saturating_add(timeout), Due::Close(id));
+        self.wheel.schedule(Due::Close(id), self.tick.wrapping_add(timeout));
     }
 
     /// All that a closing connection was owed is written.
@@ -119,10 +119,14 @@ impl Worker {
 
     /// Closes those whom a slow-consumer policy doomed.
     pub(super) fn close_doomed(&mut self) {
-        while let Some((id, log, missed)) = self.fanout.doomed() {
-            if let Some(Carries::Topic(topic, _)) = self.memberships.carried(log) {
-                let topic = topic.name().as_str();
-                tracing::debug!(connection = %id, topic, missed = missed.count, "slow consumer is disconnected");
+        while let Some(Doomed { connection: id, cause, missed }) = self.fanout.doomed() {
+            let missed = missed.map_or(0, |missed| missed.count);
+            tracing::debug!(connection = %id, ?cause, missed, "slow consumer is disconnected");
+            if cause == Cause::Budget {
+                // What it was owed is gone, a close frame included.
+                self.note_ending(id, CloseReason::SlowConsumer);
+                self.drop_connection(id, CloseReason::SlowConsumer);
+                continue;
             }
             // Its logs are free of it at once. The close frame goes out if it reads again before the close timeout.
             self.fail(id, CloseReason::SlowConsumer);
@@ -142,10 +146,8 @@ impl Worker {
             Some(_) | None => reason,
         };
         let topic = self.topic_of(id);
-        let logs: Vec<LogId> = self.fanout.logs_of(id).collect();
-        self.fanout.disconnect(id);
-        for log in logs {
-            self.leave_log(log);
+        for parted in self.fanout.disconnect(id) {
+            self.leave_log(parted.log, parted.left);
         }
         self.seat.placement.leave(self.seat.id);
         let counters = self.counters();
@@ -177,13 +179,13 @@ impl Worker {
     }
 
     /// A member of a log is gone; without members the log is closed, and without logs the topic is left.
-    fn leave_log(&mut self, log: LogId) {
+    fn leave_log(&mut self, log: LogId, left: Members) {
         let topics = match self.memberships.carried(log) {
             Some(Carries::Topic(topic, _)) => vec![Arc::clone(topic)],
             Some(Carries::Bundle(bundle)) => self.bundles.topics(*bundle).to_vec(),
             None => return,
         };
-        if self.fanout.members(log) == 0 {
+        if left == Members(0) {
             self.fanout.close_log(log);
             if let Some(bundle) = self.memberships.closed(log) {
                 self.forget_bundle(bundle);
@@ -214,33 +216,35 @@ impl Worker {
         self.fanout.reply(id, protocol::notice(encoding, Notice::Error, &json));
     }
 
-    /// The ping interval and the pong timeout of a session, in ticks, and whether it is pinged on schedule.
-    pub(super) fn ping_rules(&self, session: Session) -> (u32, bool) {
+    /// How a session's connection is watched.
+    pub(super) fn rhythm(&self, session: Session) -> Rhythm {
         let config = &self.seat.surface.config;
-        match session {
-            Session::Topic { .. } => (Self::ticks(config.liveness.ping_interval), false),
+        let usual = config.liveness.ping_interval;
+        let (interval, on_schedule) = match session {
+            Session::Topic { .. } => (usual, false),
             // Nothing is heard from a stream's client, and proxies close what is silent.
-            Session::Stream { .. } => (Self::ticks(config.liveness.ping_interval), true),
+            Session::Stream { .. } => (usual, true),
             Session::Endpoint { index } => match config.endpoints[usize::from(index)].ping_interval {
-                Some(interval) => (Self::ticks(interval), true),
-                None => (Self::ticks(config.liveness.ping_interval), false),
+                Some(interval) => (interval, true),
+                None => (usual, false),
             },
-        }
+        };
+        let timeout = Self::ticks(config.liveness.pong_timeout);
+        Rhythm { interval: Self::ticks(interval), timeout, on_schedule }
     }
 
     /// A connection's ping may be due, or its pong overdue.
     pub(super) fn check_liveness(&mut self, id: ConnectionId) {
         let tick = self.tick;
-        let timeout = Self::ticks(self.seat.surface.config.liveness.pong_timeout);
         let Some(session) = self.connection(id).filter(|one| one.is_open()).map(|one| one.session) else { return };
-        let (interval, on_schedule) = self.ping_rules(session);
+        let rhythm = self.rhythm(session);
         let Some(connection) = self.connection(id) else { return };
         if !session.is_websocket() || connection.reading != Reading::Polled {
             // It cannot be heard: a stream says nothing, and the others we are not listening to.
             connection.liveness.heard(tick);
         }
-        match connection.liveness.poll(tick, interval, timeout, on_schedule) {
-            Ping::Nothing(next) => self.wheel.schedule(next, Due::Liveness(id)),
+        match connection.liveness.poll(tick, rhythm) {
+            Ping::Nothing(next) => self.wheel.schedule(Due::Liveness(id), next),
             Ping::Ping(next) => {
                 let ping = match session.encoding().delimiting() {
                     None => ws::frame::ping(b""),
@@ -248,7 +252,7 @@ impl Worker {
                 };
                 self.fanout.reply(id, ping);
                 self.counters().pings.add(1);
-                self.wheel.schedule(next, Due::Liveness(id));
+                self.wheel.schedule(Due::Liveness(id), next);
             }
             Ping::Dead => self.fail(id, CloseReason::NoPong),
         }

@@ -1,5 +1,6 @@
 //! A socket and what its worker knows of it while it is open.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use super::liveness::Liveness;
@@ -34,6 +35,13 @@ pub(crate) enum State {
     /// Shut down for writing: what still comes is read and dropped, until the client closes. Closing the socket with
     /// unread bytes would send a reset, which may overtake the close frame.
     Lingering,
+}
+
+impl fmt::Display for ConnectionId {
+    /// As it stands in the log: slot and generation, unique on its worker.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
 }
 
 /// Why it is not being read, if it is not.

@@ -142,7 +142,7 @@ impl Worker {
                 return;
             }
             let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
-            self.wheel.schedule(self.tick.saturating_add(timeout), Due::Head { index, serial });
+            self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
         }
     }
 

@@ -34,4 +34,4 @@ mod worker;
 mod writing;
 
 pub(crate) use poller::Bell;
-pub(crate) use worker::{Arrival, Arrivals, Seat, Worker};
+pub(crate) use worker::{Arrival, Seat, Worker};

@@ -52,7 +52,7 @@ impl Worker {
             session,
             state: State::Open,
             reading: Reading::Polled,
-            liveness: Liveness::new(self.tick),
+            liveness: Liveness::new(self.tick, 1, self.rhythm(session)),
             decoder: Decoder::new(),
         };
         self.connections.insert(id.index, connection);
@@ -82,10 +82,14 @@ impl Worker {
     }
 
     fn schedule_first_ping(&mut self, id: ConnectionId, session: Session) {
-        let (interval, on_schedule) = self.ping_rules(session);
-        // Those who came together are not pinged together. On a schedule, the first is no later than the interval.
-        let spread = if on_schedule { 0 } else { self.roll(interval) };
-        self.wheel.schedule(self.tick.saturating_add(interval - spread.min(interval / 2)), Due::Liveness(id));
+        let rhythm = self.rhythm(session);
+        // Those who came together are not pinged together.
+        let first_ping = 1 + self.roll(rhythm.interval);
+        let tick = self.tick;
+        if let Some(connection) = self.connection(id) {
+            connection.liveness = Liveness::new(tick, first_ping, rhythm);
+        }
+        self.wheel.schedule(Due::Liveness(id), tick.wrapping_add(first_ping));
     }
 
     /// The id, the welcome, the history, and the announcement, in this order.
@@ -148,8 +152,7 @@ impl Worker {
     pub(super) fn subscribe(&mut self, name: &TopicName, start: Start) -> Result<(Arc<Topic>, Joined), Refusal> {
         let hub = &self.seat.surface.hub;
         let topic = hub.topic(name)?;
-        let joined = hub.subscribe(&topic, self.seat.id, start, self.now)?;
-        let topic = Arc::clone(&joined.topic);
+        let joined = hub.subscribe(&topic, self.seat.id, start, self.now);
         self.memberships.join(&topic);
         let recoveries = &self.seat.surface.counters.recoveries;
         match joined.recovery {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::Timespec;
+use tokio::io::unix::AsyncFd;
 
 use crate::fanout::ConnectionId;
 
@@ -84,7 +85,6 @@ impl Bell {
 }
 
 /// The poller of one worker.
-#[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
     events: Vec<Event>,
@@ -99,9 +99,14 @@ impl Poller {
         Ok(Self { epoll, events: Vec::with_capacity(EVENTS) })
     }
 
-    /// The same epoll, for tokio to watch.
-    pub(crate) fn watched(&self) -> io::Result<OwnedFd> {
-        self.epoll.try_clone()
+    /// The same epoll, watched by the tokio runtime of this thread.
+    #[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor that its types cannot express")]
+    pub(crate) fn watch(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let epoll = self.epoll.try_clone()?;
+        // SAFETY: `register` wants a descriptor that is open, and the same from every `as_raw_fd`, for as long as the
+        // `AsyncFd` lives. An `OwnedFd` is open until it is dropped and never changes its number; this one is a
+        // duplicate that moves into the `AsyncFd`, which nobody takes it out of.
+        Ok(unsafe { AsyncFd::register(epoll) }?)
     }
 
     /// Watches a connection or a greeting: once for both directions, edge-triggered, so that a blocked writer costs no

@@ -1,11 +1,8 @@
 //! One turn of a worker, and the loop around it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::io::unix::AsyncFd;
 
 use super::bundle::BundleId;
 use super::poller::Token;
@@ -43,7 +40,7 @@ impl Worker {
     /// # Errors
     /// If the poller fails, which is a bug or a kernel out of memory.
     pub(crate) async fn run(mut self) -> io::Result<()> {
-        let watched: AsyncFd<OwnedFd> = AsyncFd::new(self.poller.watched()?)?;
+        let watched = self.poller.watch()?;
         let mut draining = self.seat.draining.clone();
         let tick = tokio::time::sleep(Duration::from_millis(TICK_MS));
         let mut tick = std::pin::pin!(tick);
@@ -95,14 +92,14 @@ impl Worker {
         note(self.take_arrivals());
         note(self.empty_mailbox());
         self.close_doomed();
-        note(self.sweep());
+        self.sweep();
         if self.ready.is_empty() {
             note(self.poller.poll(&mut self.ready)?);
         }
         note(self.serve_ready());
         note(self.read_queued());
         self.keep_time();
-        // What was read may have been answered or published: those bytes are owed now.
+        // The sweep has a budget, and what was read since may have been answered.
         note(self.fanout.has_work() || !self.queued.is_empty());
         let busy = began.elapsed();
         self.counters().busy_ns.add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
@@ -222,16 +219,13 @@ impl Worker {
         }
         let second = tick / 10 != self.tick / 10;
         self.tick = tick;
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.poll(tick, &mut due);
-        for one in due.drain(..) {
-            match one {
+        while let Some(due) = self.wheel.poll(tick) {
+            match due {
                 Due::Head { index, serial } => self.drop_greeting(index, serial),
                 Due::Liveness(id) => self.check_liveness(id),
                 Due::Close(id) => self.close_is_overdue(id),
             }
         }
-        self.due = due;
         self.fanout.enforce(Tick(tick));
         self.close_doomed();
         self.resume_accepting();

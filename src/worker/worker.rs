@@ -34,6 +34,9 @@ use crate::session::{Behaviour, Opening};
 /// Coarse time: units of 100 ms since the worker's start, as in the fan-out and the liveness wheel.
 pub(super) const TICK_MS: u64 = 100;
 
+/// Deadlines up to here (51 s) are looked at once; 24 bytes per tick.
+const WHEEL_TICKS: u32 = 512;
+
 /// A socket that comes to a worker from elsewhere.
 #[derive(Debug)]
 pub(crate) enum Arrival {
@@ -98,7 +101,6 @@ pub(crate) struct Worker {
     /// Why connections that are being closed are. Few.
     pub(super) endings: FxHashMap<u32, Ending>,
     pub(super) wheel: Wheel<Due>,
-    pub(super) due: Vec<Due>,
     pub(super) ready: Vec<Ready>,
     /// Connections to read in the next turn.
     pub(super) queued: VecDeque<ConnectionId>,
@@ -177,8 +179,7 @@ impl Worker {
             held: FxHashMap::default(),
             held_bytes: 0,
             endings: FxHashMap::default(),
-            wheel: Wheel::new(0),
-            due: Vec::new(),
+            wheel: Wheel::new(WHEEL_TICKS, 0),
             ready: Vec::new(),
             queued: VecDeque::new(),
             paused: VecDeque::new(),

@@ -11,18 +11,13 @@ use super::membership::Carries;
 use super::opening::protocol_of;
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
-use crate::fanout::{Fate, LogId, Missed, Sent, Tick};
+use crate::fanout::{LogId, Missed, Sent, Tick, Writer};
 use crate::protocol::{self, Notice};
 
-/// Writes in one sweep. As cheap per delivery as running to completion, with half the latency at high load and pongs in
-/// 0.2 ms (fan-out measurements, budget table).
-const WRITES: usize = 64;
-
 impl Worker {
-    /// Writes to at most [`WRITES`] connections what they are owed. `true` if some are left.
-    pub(super) fn sweep(&mut self) -> bool {
-        for _ in 0..WRITES {
-            let Some(id) = self.fanout.next() else { return false };
+    /// One sweep: writes to at most [`crate::fanout::Settings::sweep_visits`] connections what they are owed.
+    pub(super) fn sweep(&mut self) {
+        while let Some(id) = self.fanout.next() {
             let Some(connection) = self.connections.get(id.index) else { continue };
             let (session, reading) = (connection.session, connection.reading);
             let memberships = &self.memberships;
@@ -35,10 +30,10 @@ impl Worker {
                 counters.deliveries[protocol].add(visited.publications);
                 counters.delivered_bytes[protocol].add(visited.bytes);
             }
-            match visited.fate {
-                Fate::Open => {}
-                Fate::Finished => self.close_frame_is_out(id),
-                Fate::Dead => {
+            match visited.writer {
+                Writer::Open | Writer::Blocked => {}
+                Writer::Finished => self.close_frame_is_out(id),
+                Writer::Dead => {
                     self.drop_connection(id, CloseReason::Gone);
                     continue;
                 }
@@ -50,7 +45,6 @@ impl Worker {
                 self.feed_catch_up(id);
             }
         }
-        self.fanout.has_work()
     }
 }
 

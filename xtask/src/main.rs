@@ -1,2 +1,74 @@
-//! The project commands.
-fn main() {}
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! * [`commands::test`]: everything that tests the hub, from unit tests to a real browser;
+//! * [`commands::check`]: everything a commit must satisfy without running it;
+//! * [`commands::fuzz`]: each fuzz target for a while;
+//! * [`commands::conformance`]: the Autobahn test suite against an echo endpoint.
+//!
+//! [`run`] is how a command is announced, timed, bounded and summed up; [`machine`] is what the machine has, and how
+//! what is missing gets onto it (into a cache folder, never into the tree).
+
+mod commands;
+mod conformance;
+mod machine;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{check, fuzz, test};
+use machine::Place;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the tests: cargo (unit, integration, documentation), interop (Python clients), browser (headless Chromium).
+    ///
+    /// On Debian as root, what is missing is installed: programs through apt, packages into the cache folder
+    /// (`$XDG_CACHE_HOME/fanfare`, else `~/.cache/fanfare`). Elsewhere, what is missing is named and the command fails.
+    Test {
+        /// Only these parts; all of them if none is named.
+        parts: Vec<test::Part>,
+    },
+    /// Check the tree: format, clippy, documentation, licences and bans, unused dependencies.
+    Check,
+    /// Build and run every fuzz target.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Only these targets; all of them if none is named.
+        targets: Vec<String>,
+    },
+    /// Run the Autobahn test suite against an echo endpoint, and hold its results to the expected ones.
+    Conformance {
+        /// The cases to run, as patterns of the suite. A narrowed run does not ask for the full number of cases.
+        #[arg(default_values_t = ["*".to_owned()])]
+        cases: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Place::find().and_then(|place| match arguments.command {
+        Command::Test { parts } => test::run(&place, &parts),
+        Command::Check => check::run(&place),
+        Command::Fuzz { seconds, targets } => fuzz::run(&place, seconds, &targets),
+        Command::Conformance { cases } => conformance::run(&place, &cases),
+    });
+    match outcome {
+        Ok(report) => report.conclude(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

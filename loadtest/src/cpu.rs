@@ -1,0 +1,103 @@
+//! CPU time of a process, and which CPUs it runs on.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::Serialize;
+
+/// CPUs that are looked at.
+const CPU_LIMIT_COUNT: usize = 1024;
+
+/// CPU time a process has used since its start, all threads.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct CpuTime {
+    /// Seconds in user space.
+    pub(crate) user_s: f64,
+    /// Seconds in the kernel on its behalf; for a loopback sender that includes the receive path of its packets.
+    pub(crate) system_s: f64,
+}
+
+impl CpuTime {
+    /// What `pid` has used so far, from `/proc/PID/stat`: in steps of a clock tick, usually 10 ms.
+    pub(crate) fn of(pid: Pid) -> Result<Self> {
+        let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        let text = fs::read_to_string(&path).with_context(|| format!("{path}: is the server still running?"))?;
+        let (user_ticks, system_ticks) = parse_stat(&text).with_context(|| format!("{path}: not understood"))?;
+        let per_second = rustix::param::clock_ticks_per_second() as f64;
+        Ok(Self { user_s: user_ticks as f64 / per_second, system_s: system_ticks as f64 / per_second })
+    }
+
+    /// What was used between `earlier` and this.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { user_s: self.user_s - earlier.user_s, system_s: self.system_s - earlier.system_s }
+    }
+
+    /// User and system together, in seconds.
+    pub(crate) fn total_s(self) -> f64 {
+        self.user_s + self.system_s
+    }
+}
+
+/// `utime` and `stime` of a stat line, in clock ticks (proc_pid_stat(5), fields 14 and 15).
+fn parse_stat(text: &str) -> Option<(u64, u64)> {
+    // The command's name stands in parentheses and may contain anything, parentheses too: count from the last one.
+    let (_, fields) = text.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// The CPUs this thread may run on.
+pub(crate) fn available() -> Result<Vec<usize>> {
+    let set = sched_getaffinity(None).context("reading the CPU affinity")?;
+    Ok((0..CPU_LIMIT_COUNT).filter(|&cpu| set.is_set(cpu)).collect())
+}
+
+/// Makes this thread, and what it starts from now on, run on `cpus` only.
+pub(crate) fn pin(cpus: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus.iter().filter(|&&cpu| cpu < CPU_LIMIT_COUNT) {
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set).with_context(|| format!("pinning to CPU {cpus:?}"))
+}
+
+/// The threads of `pid` that may run on something else than `cpu` alone.
+pub(crate) fn threads_off(pid: Pid, cpu: usize) -> Vec<String> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return Vec::new() };
+    let mut off = Vec::new();
+    for task in tasks.flatten() {
+        let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if field("Cpus_allowed_list:").is_some_and(|list| list != cpu.to_string()) {
+            off.push(field("Name:").unwrap_or("?").to_owned());
+        }
+    }
+    off
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_system_ticks_are_fields_14_and_15_whatever_the_name() {
+        let line = "12 (a) b) (c) S 1 2 3 0 -1 4194304 102 0 0 0 345 678 7 8 20 0 1 0 151620 3133440 416 1";
+        assert_eq!(parse_stat(line), Some((345, 678)));
+    }
+
+    #[test]
+    fn a_cut_line_is_not_understood() {
+        assert_eq!(parse_stat("12 (cat) S 1 2 3"), None);
+        assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn this_process_has_a_cpu_time_that_never_goes_back() {
+        let me = rustix::process::getpid();
+        let before = CpuTime::of(me).unwrap();
+        let after = CpuTime::of(me).unwrap();
+        assert!(after.since(before).total_s() >= 0.0);
+    }
+}

@@ -1,0 +1,339 @@
+//! The fan-out run: connect, publish, verify every delivery, account for the CPU time.
+
+use anyhow::{Context as _, Result};
+use hdrhistogram::Histogram;
+use rustix::process::Pid;
+
+use crate::clock;
+use crate::connector;
+use crate::cpu::CpuTime;
+use crate::descriptors;
+use crate::frame::Opcode;
+use crate::progress::{Progress, UPDATE_NS};
+use crate::publisher::{PublishBy, Publishers, Schedule};
+use crate::report::{self, GeneratorCost, Latency, MemoryOverRun, Report, ServerCost};
+use crate::scenario::{Pace, Scenario};
+use crate::server_process::Memory;
+use crate::stamp::{Format, Payloads, Wrong};
+use crate::subscriber::{Fleet, Watch};
+use crate::target::{self, Target};
+use crate::verify::{Delivery, LaneId, Ledger, SubscriberId};
+
+/// Reasons for early ends that are kept for the report.
+const ENDINGS_KEPT: usize = 5;
+
+/// The longest wait for an event, so that phases end in time.
+const TURN_LIMIT_MS: u32 = 20;
+
+/// Runs `scenario` against `target`, whose process is `server` if known. `name` heads the report.
+pub(crate) fn run(name: &str, scenario: &Scenario, target: &Target, server: Option<Pid>) -> Result<Report> {
+    scenario.check()?;
+    descriptors::make_room((scenario.subscribers + scenario.topics * scenario.publishers) as usize)?;
+    let progress = Progress::new(name);
+    let run = clock::now_ns();
+    let before = server.map(Memory::of).transpose()?;
+
+    progress.stage("connecting", u64::from(scenario.subscribers));
+    let connections = connector::connect_all(
+        target,
+        scenario.dialing(run),
+        scenario.subscribers as usize,
+        |number| target::topic_path(&scenario.topic_prefix, number as u32 % scenario.topics),
+        |count| progress.at(count as u64),
+    )?;
+    let connected = server.map(Memory::of).transpose()?;
+
+    let mut traffic = Traffic::new(scenario, target, connections, run)?;
+    let Driven { start, end, unpublished } = traffic.drive(scenario, server, &progress)?;
+    progress.done();
+
+    let Recorder { ledger, latencies, endings, .. } = traffic.recorder;
+    let measured_s = (end.at_ns - start.at_ns) as f64 / 1e9;
+    let deliveries = end.delivered - start.delivered;
+    let server = match (server, before, connected) {
+        (Some(pid), Some(before), Some(connected)) => {
+            let memory = MemoryOverRun { before, connected, end: Memory::of(pid)? };
+            let cpu = end.server.since(start.server);
+            let pid = pid.as_raw_nonzero().get();
+            Some(ServerCost::new(pid, cpu, measured_s, deliveries, &memory, scenario.subscribers))
+        }
+        _ => None,
+    };
+    Ok(Report {
+        name: name.to_owned(),
+        scenario: scenario.clone(),
+        measured_s,
+        publications: end.published - start.published,
+        unpublished,
+        deliveries,
+        deliveries_per_s: deliveries as f64 / measured_s,
+        latency: Latency::of(&latencies),
+        verdict: ledger.verdict(),
+        endings,
+        server,
+        generator: GeneratorCost::new(
+            end.generator.since(start.generator),
+            measured_s,
+            deliveries,
+            server.map(|server| server.cpu_share),
+        ),
+    })
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at_ns: u64,
+    delivered: u64,
+    published: u64,
+    server: CpuTime,
+    generator: CpuTime,
+}
+
+/// What was driven: the marks between which was measured, and what an open loop could not publish.
+struct Driven {
+    start: Mark,
+    end: Mark,
+    unpublished: u64,
+}
+
+struct Traffic {
+    fleet: Fleet,
+    publishers: Publishers,
+    recorder: Recorder,
+}
+
+impl Traffic {
+    fn new(scenario: &Scenario, target: &Target, connections: Vec<connector::Connected>, run: u64) -> Result<Self> {
+        let payloads = scenario.payloads(run)?;
+        let ledger =
+            Ledger::new(scenario.topics, scenario.publishers, scenario.subscribers, scenario.in_flight_limit());
+        let mut fleet = Fleet::new(connections, scenario.payload_bytes)?;
+        let publishers = match scenario.publish_by {
+            PublishBy::Ws => Publishers::WebSocket,
+            PublishBy::Http => Publishers::http(target, &scenario.topic_prefix, &payloads, &ledger, &mut fleet)?,
+        };
+        Ok(Self { fleet, publishers, recorder: Recorder::new(ledger, payloads) })
+    }
+
+    /// Publishes through warm-up and measured time, then waits for the stragglers.
+    fn drive(&mut self, scenario: &Scenario, server: Option<Pid>, progress: &Progress) -> Result<Driven> {
+        let begin_ns = clock::now_ns();
+        let measure_ns = begin_ns + clock::seconds_to_ns(scenario.warmup_s);
+        let end_ns = measure_ns + clock::seconds_to_ns(scenario.duration_s);
+        let deadline_ns = end_ns + clock::seconds_to_ns(scenario.stragglers_s);
+        self.recorder.measured_from_ns = measure_ns;
+        progress.stage("publishing", (end_ns - begin_ns) / 1_000_000);
+
+        let mut schedule = match scenario.pace {
+            Pace::Window(_) => None,
+            Pace::Rate(rate) => Some(Schedule::new(rate)),
+        };
+        // At first every lane has room; later those on which something was completed.
+        let mut lanes: Vec<LaneId> = (0..self.recorder.ledger.lane_count()).map(LaneId).collect();
+        let mut others = Vec::new();
+        let (mut start, mut end) = (None, None);
+        let mut shown = (begin_ns, 0);
+        loop {
+            let now_ns = clock::now_ns();
+            if start.is_none() && now_ns >= measure_ns {
+                start = Some(self.mark(server)?);
+            }
+            if now_ns < end_ns {
+                match &mut schedule {
+                    None => self.publish_windows(&mut lanes, scenario.in_flight_limit() as u64, now_ns)?,
+                    Some(schedule) => self.publish_due(schedule, &mut lanes, now_ns)?,
+                }
+            } else {
+                if end.is_none() {
+                    end = Some(self.mark(server)?);
+                    progress.stage("waiting for stragglers", 1);
+                }
+                let is_complete = self.recorder.ledger.outstanding() == 0 && self.publishers.unanswered() == 0;
+                if is_complete || now_ns >= deadline_ns {
+                    break;
+                }
+            }
+            self.fleet.turn(TURN_LIMIT_MS, &mut self.recorder, &mut others)?;
+            for event in others.drain(..) {
+                self.publishers.handle(event, &mut self.fleet)?;
+            }
+            self.recorder.ledger.take_moved(&mut lanes);
+            if now_ns < end_ns && now_ns - shown.0 >= UPDATE_NS {
+                let delivered = self.recorder.ledger.delivered();
+                let rate = (delivered - shown.1) as f64 / ((now_ns - shown.0) as f64 / 1e9);
+                progress.say((now_ns - begin_ns) / 1_000_000, format!("{rate:.0} deliveries/s"));
+                shown = (now_ns, delivered);
+            }
+        }
+        Ok(Driven {
+            start: start.context("invariant: the start was marked")?,
+            end: end.context("invariant: the end was marked")?,
+            unpublished: schedule.map_or(0, |schedule| schedule.behind(end_ns)),
+        })
+    }
+
+    /// Fills the window of each of `lanes`, one write per lane.
+    fn publish_windows(&mut self, lanes: &mut Vec<LaneId>, window: u64, now_ns: u64) -> Result<()> {
+        for lane in lanes.drain(..) {
+            let mut queued = false;
+            while self.recorder.ledger.in_flight(lane) < window {
+                if !self.queue(lane, now_ns) {
+                    break;
+                }
+                queued = true;
+            }
+            if queued {
+                self.flush(lane)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what is due by `now_ns`, and sets the alarm for what is due next.
+    fn publish_due(&mut self, schedule: &mut Schedule, touched: &mut Vec<LaneId>, now_ns: u64) -> Result<()> {
+        touched.clear();
+        let lane_count = u64::from(self.recorder.ledger.lane_count());
+        loop {
+            let (number, due_ns) = schedule.next();
+            if due_ns > now_ns {
+                self.fleet.poller().wake_at(due_ns)?;
+                break;
+            }
+            let lane = LaneId((number % lane_count) as u32);
+            if !self.queue(lane, due_ns) {
+                // The server is behind by all that may be in flight: this one waits, and keeps its intended time.
+                break;
+            }
+            schedule.advance();
+            touched.push(lane);
+        }
+        touched.sort_unstable_by_key(|lane| lane.0);
+        touched.dedup();
+        for lane in touched.drain(..) {
+            self.flush(lane)?;
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, lane: LaneId, intended_ns: u64) -> bool {
+        let Recorder { ledger, payloads, .. } = &mut self.recorder;
+        let Some(stamp) = ledger.publish(lane, intended_ns) else { return false };
+        let subscriber = ledger.publishing_subscriber(lane);
+        self.publishers.queue(lane, subscriber, &stamp, payloads, &mut self.fleet);
+        true
+    }
+
+    fn flush(&mut self, lane: LaneId) -> Result<()> {
+        let subscriber = self.recorder.ledger.publishing_subscriber(lane);
+        self.publishers.flush(lane, subscriber, &mut self.fleet, &mut self.recorder)
+    }
+
+    fn mark(&self, server: Option<Pid>) -> Result<Mark> {
+        Ok(Mark {
+            at_ns: clock::now_ns(),
+            delivered: self.recorder.ledger.delivered(),
+            published: self.recorder.ledger.published(),
+            server: server.map(CpuTime::of).transpose()?.unwrap_or_default(),
+            generator: CpuTime::of(rustix::process::getpid())?,
+        })
+    }
+}
+
+/// Verifies what comes and records how long it took.
+struct Recorder {
+    ledger: Ledger,
+    payloads: Payloads,
+    opcode: Opcode,
+    latencies: Histogram<u64>,
+    /// Publications intended before this are not measured.
+    measured_from_ns: u64,
+    endings: Vec<String>,
+}
+
+impl Recorder {
+    fn new(ledger: Ledger, payloads: Payloads) -> Self {
+        let opcode = match payloads.format() {
+            Format::Binary => Opcode::Binary,
+            Format::Text => Opcode::Text,
+        };
+        let latencies = report::latency_histogram();
+        Self { ledger, payloads, opcode, latencies, measured_from_ns: 0, endings: Vec::new() }
+    }
+}
+
+impl Watch for Recorder {
+    fn message(&mut self, subscriber: SubscriberId, opcode: Opcode, payload: &[u8], read_ns: u64) {
+        let stamp = match self.payloads.check(payload) {
+            Ok(stamp) => stamp,
+            Err(Wrong::Foreign) => return self.ledger.note_foreign(),
+            Err(Wrong::Altered) => return self.ledger.note_wrong(),
+        };
+        if opcode != self.opcode {
+            return self.ledger.note_wrong();
+        }
+        match self.ledger.deliver(subscriber, &stamp) {
+            Delivery::InOrder | Delivery::AfterGap(_) | Delivery::Reordered => {
+                if stamp.intended_ns >= self.measured_from_ns {
+                    self.latencies.saturating_record(read_ns.saturating_sub(stamp.intended_ns));
+                }
+            }
+            // Counted by the ledger; not a delivery whose time means anything.
+            Delivery::Duplicate | Delivery::Invented => {}
+        }
+    }
+
+    fn closed(&mut self, subscriber: SubscriberId, why: String) {
+        self.ledger.close(subscriber);
+        if self.endings.len() < ENDINGS_KEPT {
+            self.endings.push(format!("subscriber {}: {why}", subscriber.0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stamp::Stamp;
+
+    fn recorder() -> Recorder {
+        let payloads = Payloads::new(9, Format::Binary, 64).unwrap();
+        let mut recorder = Recorder::new(Ledger::new(1, 1, 1, 16), payloads);
+        recorder.measured_from_ns = 5_000_000;
+        recorder
+    }
+
+    fn payload(recorder: &Recorder, stamp: &Stamp) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        recorder.payloads.write(stamp, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn latency_is_counted_from_the_intended_time_and_only_in_the_measured_time() {
+        let mut recorder = recorder();
+        for intended_ns in [4_000_000, 6_000_000, 7_000_000] {
+            let stamp = recorder.ledger.publish(LaneId(0), intended_ns).unwrap();
+            let bytes = payload(&recorder, &stamp);
+            // All three come at once, at 10 ms: the server, or the publisher's socket, was stuck until then.
+            recorder.message(SubscriberId(0), Opcode::Binary, &bytes, 10_000_000);
+        }
+        assert_eq!(recorder.latencies.len(), 2);
+        assert!((recorder.latencies.max() as f64 / 4e6 - 1.0).abs() < 0.001);
+        assert!((recorder.latencies.min() as f64 / 3e6 - 1.0).abs() < 0.001);
+    }
+
+    #[test]
+    fn altered_and_foreign_messages_and_the_wrong_kind_are_not_deliveries() {
+        let mut recorder = recorder();
+        let stamp = recorder.ledger.publish(LaneId(0), 6_000_000).unwrap();
+        let mut bytes = payload(&recorder, &stamp);
+        recorder.message(SubscriberId(0), Opcode::Text, &bytes, 7_000_000);
+        recorder.message(SubscriberId(0), Opcode::Text, b"hello", 7_000_000);
+        bytes[63] ^= 1;
+        recorder.message(SubscriberId(0), Opcode::Binary, &bytes, 7_000_000);
+        let verdict = recorder.ledger.verdict();
+        assert_eq!((verdict.in_order, verdict.wrong, verdict.foreign, verdict.lost), (0, 2, 1, 1));
+        assert_eq!(recorder.latencies.len(), 0);
+    }
+}

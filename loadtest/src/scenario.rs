@@ -1,0 +1,191 @@
+//! What a run does, in numbers. Checked before anything is connected.
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use crate::connector::Dialing;
+use crate::publisher::PublishBy;
+use crate::stamp::{Format, Payloads};
+
+/// Bytes of payload that may be in flight in the generator, all lanes together.
+const IN_FLIGHT_LIMIT_BYTES: usize = 1 << 30;
+
+/// Connections one source address can have to one port: the usual range of ephemeral ports, rounded down.
+const PORTS_PER_SOURCE: usize = 28_000;
+
+/// Opening all connections of a run may take this long.
+const CONNECT_DEADLINE_NS: u64 = 120_000_000_000;
+
+/// When the next publication is made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pace {
+    /// So many in flight per publisher: the next one when the oldest has reached all its subscribers.
+    Window(usize),
+    /// So many per second over all topics, whatever the server does.
+    Rate(f64),
+}
+
+/// One fan-out run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Scenario {
+    /// Topics.
+    pub(crate) topics: u32,
+    /// Subscribers in all; number `n` is on topic `n % topics`.
+    pub(crate) subscribers: u32,
+    /// Publishers of each topic.
+    pub(crate) publishers: u32,
+    /// Bytes of each payload, the stamp included.
+    pub(crate) payload_bytes: usize,
+    /// Text messages instead of binary ones.
+    pub(crate) text: bool,
+    /// When to publish.
+    pub(crate) pace: Pace,
+    /// Over what to publish.
+    pub(crate) publish_by: PublishBy,
+    /// Measured time.
+    pub(crate) duration_s: f64,
+    /// Time before it, published but not measured.
+    pub(crate) warmup_s: f64,
+    /// How long the last deliveries are waited for.
+    pub(crate) stragglers_s: f64,
+    /// Source addresses 127.0.0.1 … 127.0.0.K.
+    pub(crate) source_addresses: u8,
+    /// Handshakes at once.
+    pub(crate) concurrency: usize,
+    /// Topics are called PREFIX-0, PREFIX-1 …
+    pub(crate) topic_prefix: String,
+}
+
+impl Scenario {
+    /// Refuses what cannot be run or verified.
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(self.topics > 0 && self.subscribers > 0 && self.publishers > 0, "nothing to do: a count is 0");
+        let lanes = u64::from(self.topics) * u64::from(self.publishers);
+        ensure!(
+            u64::from(self.subscribers) >= lanes,
+            "{} subscribers are too few: every topic needs at least as many as it has publishers ({lanes} in all)",
+            self.subscribers
+        );
+        ensure!(
+            self.subscribers as usize <= usize::from(self.source_addresses) * PORTS_PER_SOURCE,
+            "{} connections need more than {} source addresses: each has about {PORTS_PER_SOURCE} ports",
+            self.subscribers,
+            self.source_addresses
+        );
+        match self.pace {
+            Pace::Window(window) => {
+                ensure!(window > 0, "a window of 0 publishes nothing");
+                let bytes = window.saturating_mul(self.payload_bytes).saturating_mul(lanes as usize);
+                ensure!(
+                    bytes <= IN_FLIGHT_LIMIT_BYTES,
+                    "{bytes} bytes in flight (window x payload x publishers) are too many: at most \
+                     {IN_FLIGHT_LIMIT_BYTES}"
+                );
+            }
+            Pace::Rate(rate) => ensure!(rate > 0.0 && rate.is_finite(), "a rate must be more than 0 per second"),
+        }
+        ensure!(self.duration_s > 0.0 && self.duration_s <= 3600.0, "--duration: more than 0, at most 3600 seconds");
+        ensure!((0.0..=600.0).contains(&self.warmup_s), "--warmup: at most 600 seconds");
+        ensure!((0.0..=600.0).contains(&self.stragglers_s), "--stragglers: at most 600 seconds");
+        self.payloads(0).map(|_| ())
+    }
+
+    /// Makes the payloads of run number `run`.
+    pub(crate) fn payloads(&self, run: u64) -> Result<Payloads> {
+        let format = if self.text { Format::Text } else { Format::Binary };
+        Payloads::new(run, format, self.payload_bytes).context("--payload")
+    }
+
+    /// Publications of one lane that may be in flight. In an open loop this bounds the harness, not the schedule:
+    /// what is late for it keeps its intended time.
+    pub(crate) fn in_flight_limit(&self) -> usize {
+        match self.pace {
+            Pace::Window(window) => window,
+            Pace::Rate(_) => {
+                let lanes = (self.topics * self.publishers) as usize;
+                (64 * 1024 * 1024 / self.payload_bytes.max(1) / lanes).clamp(16, 65_536)
+            }
+        }
+    }
+
+    /// How the subscribers of run number `run` connect.
+    pub(crate) fn dialing(&self, run: u64) -> Dialing {
+        Dialing {
+            source_addresses: self.source_addresses,
+            concurrency: self.concurrency,
+            deadline_ns: CONNECT_DEADLINE_NS,
+            run,
+        }
+    }
+
+    /// One line for people.
+    pub(crate) fn describe(&self) -> String {
+        let pace = match self.pace {
+            Pace::Window(window) => format!("window {window}"),
+            Pace::Rate(rate) => format!("{rate} publications/s"),
+        };
+        let publishers = if self.publishers == 1 { String::new() } else { format!(", {} publishers", self.publishers) };
+        format!(
+            "{} subscribers on {} topic{}{publishers}, {} B {}, {pace}, {} s after {} s of warm-up",
+            self.subscribers,
+            self.topics,
+            if self.topics == 1 { "" } else { "s" },
+            self.payload_bytes,
+            if self.text { "text" } else { "binary" },
+            self.duration_s,
+            self.warmup_s,
+        )
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A small run that passes its checks.
+    pub(crate) fn small() -> Scenario {
+        Scenario {
+            topics: 2,
+            subscribers: 10,
+            publishers: 1,
+            payload_bytes: 128,
+            text: false,
+            pace: Pace::Window(4),
+            publish_by: PublishBy::Ws,
+            duration_s: 0.2,
+            warmup_s: 0.0,
+            stragglers_s: 5.0,
+            source_addresses: 3,
+            concurrency: 4,
+            topic_prefix: "load".into(),
+        }
+    }
+
+    #[test]
+    fn a_scenario_that_cannot_be_run_is_refused_with_its_reason() {
+        small().check().unwrap();
+        for (scenario, reason) in [
+            (Scenario { topics: 11, ..small() }, "too few"),
+            (Scenario { publishers: 6, ..small() }, "too few"),
+            (Scenario { subscribers: 28_001, source_addresses: 1, ..small() }, "source addresses"),
+            (Scenario { payload_bytes: 31, ..small() }, "--payload"),
+            (Scenario { payload_bytes: 63, text: true, ..small() }, "--payload"),
+            (Scenario { pace: Pace::Window(0), ..small() }, "window of 0"),
+            (Scenario { pace: Pace::Window(1 << 20), payload_bytes: 1 << 20, ..small() }, "in flight"),
+            (Scenario { pace: Pace::Rate(0.0), ..small() }, "rate"),
+            (Scenario { duration_s: 0.0, ..small() }, "--duration"),
+        ] {
+            let error = scenario.check().unwrap_err();
+            assert!(format!("{error:#}").contains(reason), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn an_open_loop_is_bounded_by_bytes_and_by_count() {
+        let rate = |payload_bytes| Scenario { pace: Pace::Rate(1.0), payload_bytes, ..small() }.in_flight_limit();
+        assert_eq!(rate(32), 65_536);
+        assert_eq!(rate(1 << 20), 32);
+        assert_eq!(rate(1 << 26), 16);
+    }
+}

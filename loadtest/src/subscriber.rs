@@ -1,0 +1,225 @@
+//! The fleet of subscribers: one thread, one epoll, one scratch buffer, no allocation per message.
+//!
+//! A subscriber can publish too: what a client sends on a topic's URL is published there. So the publisher of a run is
+//! one of its subscribers, and every delivery the server makes is one that is verified.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::Result;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use crate::clock;
+use crate::connector::Connected;
+use crate::frame::{self, Opcode, Writer};
+use crate::inbox::Inbox;
+use crate::outbox::{Flushed, Outbox};
+use crate::poller::{Interest, Poller, Ready};
+use crate::verify::SubscriberId;
+
+/// Bytes asked of a socket at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A control frame carries at most this (RFC 6455 §5.5), whatever the payload of the run.
+const CONTROL_LIMIT_BYTES: usize = 125;
+
+/// Tokens from here on belong to other descriptors on the same poller.
+pub(crate) const FIRST_OTHER_TOKEN: u64 = 1 << 32;
+
+/// Hears what comes to the subscribers.
+pub(crate) trait Watch {
+    /// A message; `read_ns` is when its bytes were read.
+    fn message(&mut self, subscriber: SubscriberId, opcode: Opcode, payload: &[u8], read_ns: u64);
+    /// The connection ended, for this reason.
+    fn closed(&mut self, subscriber: SubscriberId, why: String);
+}
+
+/// All subscribers of a run.
+pub(crate) struct Fleet {
+    poller: Poller,
+    members: Vec<Member>,
+    ready: Vec<Ready>,
+    scratch: Vec<u8>,
+    limit_bytes: usize,
+    /// Members whose handshake brought frames with it: no event will announce those.
+    early: Vec<SubscriberId>,
+}
+
+/// Whether a read took all there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+enum Reading {
+    All,
+    MayHaveMore,
+}
+
+#[derive(Debug)]
+struct Member {
+    /// `None` once the connection has ended.
+    socket: Option<OwnedFd>,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// Whether the poller waits for room to write.
+    blocked: bool,
+}
+
+impl Fleet {
+    /// Takes over `connections`, number by number; messages are at most `payload_limit_bytes` long.
+    pub(crate) fn new(connections: Vec<Connected>, payload_limit_bytes: usize) -> Result<Self> {
+        let limit_bytes = payload_limit_bytes.max(CONTROL_LIMIT_BYTES);
+        let mut fleet = Self {
+            poller: Poller::new()?,
+            members: Vec::with_capacity(connections.len()),
+            ready: Vec::new(),
+            scratch: vec![0; Inbox::scratch_bytes(limit_bytes, READ_BYTES)],
+            limit_bytes,
+            early: Vec::new(),
+        };
+        fleet.extend(connections)?;
+        Ok(fleet)
+    }
+
+    /// Takes over more connections, numbered on.
+    pub(crate) fn extend(&mut self, connections: Vec<Connected>) -> Result<()> {
+        for Connected { socket, early } in connections {
+            let subscriber = SubscriberId(self.members.len() as u32);
+            self.poller.add(&socket, u64::from(subscriber.0), Interest::ReadEdge)?;
+            if !early.is_empty() {
+                self.early.push(subscriber);
+            }
+            let inbox = Inbox::starting_with(early);
+            self.members.push(Member { socket: Some(socket), inbox, outbox: Outbox::default(), blocked: false });
+        }
+        Ok(())
+    }
+
+    /// The poller, for descriptors with tokens from [`FIRST_OTHER_TOKEN`] on.
+    pub(crate) fn poller(&mut self) -> &mut Poller {
+        &mut self.poller
+    }
+
+    /// Where to append frames that `subscriber` sends; [`Fleet::flush`] sends them.
+    pub(crate) fn outbox(&mut self, subscriber: SubscriberId) -> &mut Vec<u8> {
+        self.members[subscriber.index()].outbox.bytes()
+    }
+
+    /// Sends what waits for `subscriber`; the rest goes out during later turns.
+    pub(crate) fn flush(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<()> {
+        let member = &mut self.members[subscriber.index()];
+        let Some(socket) = &member.socket else {
+            member.outbox.bytes().clear();
+            return Ok(());
+        };
+        match member.outbox.flush(socket) {
+            Ok(flushed) => {
+                let blocked = flushed == Flushed::Blocked;
+                if blocked != member.blocked {
+                    let interest = if blocked { Interest::ReadAndWriteEdge } else { Interest::ReadEdge };
+                    self.poller.change(socket, u64::from(subscriber.0), interest)?;
+                    member.blocked = blocked;
+                }
+            }
+            Err(error) => {
+                // What can still be read is read no more: a connection that cannot be written is over.
+                member.socket = None;
+                watch.closed(subscriber, format!("write: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits up to `timeout_ms`, reads what everyone has, and hands foreign events to `others`.
+    pub(crate) fn turn(&mut self, timeout_ms: u32, watch: &mut impl Watch, others: &mut Vec<Ready>) -> Result<()> {
+        for subscriber in std::mem::take(&mut self.early) {
+            let start = self.members[subscriber.index()].inbox.restore(&mut self.scratch);
+            self.digest(subscriber, start, clock::now_ns(), None, watch)?;
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        self.poller.wait(timeout_ms, &mut ready)?;
+        for event in &ready {
+            if event.token >= FIRST_OTHER_TOKEN {
+                others.push(*event);
+                continue;
+            }
+            let subscriber = SubscriberId(event.token as u32);
+            if event.readable {
+                // Edge triggered: read until less came than was asked for, and to the end if there is one.
+                while self.read(subscriber, watch)? == Reading::MayHaveMore
+                    || (event.finished && self.is_open(subscriber))
+                {}
+            }
+            if event.writable && self.members[subscriber.index()].blocked {
+                self.flush(subscriber, watch)?;
+            }
+        }
+        self.ready = ready;
+        Ok(())
+    }
+
+    fn read(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<Reading> {
+        let member = &mut self.members[subscriber.index()];
+        let Some(socket) = &member.socket else { return Ok(Reading::All) };
+        let start = member.inbox.restore(&mut self.scratch);
+        let outcome = recv(socket, &mut self.scratch[start..], RecvFlags::DONTWAIT);
+        let read_ns = clock::now_ns();
+        // Nothing read is no reason to forget the beginning of a frame.
+        let (filled, ending) = match outcome {
+            Ok((0, _)) => (start, Some("the server closed the connection without a close frame".to_owned())),
+            Ok((count, _)) => (start + count, None),
+            Err(Errno::AGAIN | Errno::INTR) => (start, None),
+            Err(error) => (start, Some(format!("read: {error}"))),
+        };
+        let was_full = filled == self.scratch.len();
+        self.digest(subscriber, filled, read_ns, ending, watch)?;
+        Ok(if was_full { Reading::MayHaveMore } else { Reading::All })
+    }
+
+    fn is_open(&self, subscriber: SubscriberId) -> bool {
+        self.members[subscriber.index()].socket.is_some()
+    }
+
+    /// Understands the first `filled` bytes of the scratch buffer as what `subscriber` received.
+    fn digest(
+        &mut self,
+        subscriber: SubscriberId,
+        filled: usize,
+        read_ns: u64,
+        mut ending: Option<String>,
+        watch: &mut impl Watch,
+    ) -> Result<()> {
+        let Self { members, scratch, limit_bytes, .. } = self;
+        let member = &mut members[subscriber.index()];
+        let outbox = member.outbox.bytes();
+        let waiting = outbox.len();
+        let drained =
+            member.inbox.drain(&scratch[..filled], Writer::Server, *limit_bytes, |frame| match frame.opcode {
+                Opcode::Text | Opcode::Binary => watch.message(subscriber, frame.opcode, frame.payload, read_ns),
+                // A constant key: masking hides bytes from proxies, and there are none here.
+                Opcode::Ping => frame::write_masked(outbox, Opcode::Pong, [1, 2, 3, 4], frame.payload.len(), |out| {
+                    out.extend_from_slice(frame.payload);
+                }),
+                Opcode::Pong => {}
+                Opcode::Close => ending = Some(close_text(frame.payload)),
+            });
+        if let Err(malformed) = drained {
+            ending = Some(format!("malformed frame: {malformed:?}"));
+        }
+        let owes_pong = outbox.len() > waiting;
+        if let Some(why) = ending {
+            member.socket = None;
+            watch.closed(subscriber, why);
+        } else if owes_pong {
+            self.flush(subscriber, watch)?;
+        }
+        Ok(())
+    }
+}
+
+fn close_text(payload: &[u8]) -> String {
+    match payload {
+        [high, low, reason @ ..] => {
+            format!("close {} {}", u16::from_be_bytes([*high, *low]), String::from_utf8_lossy(reason))
+        }
+        _ => "close without a code".to_owned(),
+    }
+}

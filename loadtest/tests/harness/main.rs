@@ -1,0 +1,8 @@
+//! The harness as a program: against its own floor, and against a server that breaks its promises one at a time.
+
+#[cfg(test)]
+mod runs;
+#[cfg(test)]
+mod stub;
+#[cfg(test)]
+mod verification;

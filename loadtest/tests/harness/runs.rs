@@ -1,0 +1,67 @@
+//! Starts the harness as a user would and reads its JSON.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs the harness with `arguments`.
+pub(crate) fn output(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fanfare-loadtest")).args(arguments).output().unwrap()
+}
+
+/// Runs the harness with `--json`, and returns whether it was content, and its report.
+pub(crate) fn report(arguments: &[&str]) -> (bool, Value) {
+    let output = output(&[arguments, &["--json"]].concat());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(stdout.lines().count(), 1, "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), serde_json::from_str(&stdout).unwrap())
+}
+
+const SHORT: [&str; 4] = ["--duration", "0.3", "--warmup", "0.1"];
+
+fn assert_clean_floor(arguments: &[&str]) -> Value {
+    let (content, report) = report(&[&["floor"], &SHORT[..], arguments].concat());
+    assert!(content, "{report}");
+    assert!(report["deliveries"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(report["verdict"]["lost"], 0, "{report}");
+    assert!(report["latency"]["p50_us"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["server"]["pid"].as_i64().unwrap() > 0, "{report}");
+    report
+}
+
+#[test]
+fn the_floor_delivers_everything_to_everybody_one_by_one_and_in_bursts() {
+    assert_clean_floor(&["--subscribers", "50", "--topics", "3", "--window", "8"]);
+    assert_clean_floor(&["--subscribers", "50", "--topics", "3", "--window", "8", "--batch"]);
+}
+
+#[test]
+fn text_large_payloads_and_several_publishers_are_verified_too() {
+    assert_clean_floor(&["--subscribers", "9", "--text", "--payload", "200"]);
+    assert_clean_floor(&["--subscribers", "4", "--window", "3", "--payload", "300000"]);
+    assert_clean_floor(&["--subscribers", "9", "--publishers", "3", "--window", "4"]);
+}
+
+#[test]
+fn an_open_loop_publishes_at_its_rate() {
+    let report = assert_clean_floor(&["--subscribers", "5", "--rate", "1000"]);
+    // 0.4 s at 1,000 a second to 5 subscribers, as far as nothing was unpublished.
+    let published = report["verdict"]["in_order"].as_u64().unwrap() / 5;
+    let unpublished = report["unpublished"].as_u64().unwrap();
+    assert!((399..=401).contains(&(published + unpublished)), "{report}");
+}
+
+#[test]
+fn other_machines_are_never_loaded() {
+    for url in ["ws://192.0.2.1:80", "ws://example.org:80", "ws://0.0.0.0:80"] {
+        let output = output(&["fanout", "--url", url]);
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("loopback"), "{url}");
+    }
+}
+
+#[test]
+fn help_has_examples() {
+    let output = output(&["--help"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("fanfare-loadtest compare --rounds 5 --"));
+}

@@ -1,0 +1,5 @@
+//! The commands, one a file: which steps they run, and what makes them fail.
+
+pub(crate) mod check;
+pub(crate) mod fuzz;
+pub(crate) mod test;

@@ -1,0 +1,92 @@
+//! `cargo xtask test`: everything that tests the hub.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use crate::machine::{NodePackages, Place, Program, PythonPackages};
+use crate::run::{Report, Step};
+
+/// A part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Unit, integration and documentation tests: `cargo test --workspace`.
+    Cargo,
+    /// Python clients against the tutorials and the HTTP surfaces.
+    Interop,
+    /// The pages, in headless Chromium.
+    Browser,
+}
+
+/// Runs `parts`, or all of them if there are none.
+///
+/// What is missing is installed or named before the first test runs, so that nobody waits ten minutes for that.
+pub(crate) fn run(place: &Place, parts: &[Part]) -> anyhow::Result<Report> {
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    let mut report = Report::default();
+
+    let mut programs = Vec::new();
+    if wanted(Part::Interop) {
+        programs.push(Program::Python);
+    }
+    if wanted(Part::Browser) {
+        programs.extend([Program::Node, Program::Npm, Program::Chromium]);
+    }
+    Program::require(&programs, &mut report)?;
+    let mut suites_on_the_hub = Vec::new();
+    if wanted(Part::Interop) {
+        suites_on_the_hub.push(interop(place, &mut report)?);
+    }
+    if wanted(Part::Browser) {
+        suites_on_the_hub.push(browser(place, &mut report)?);
+    }
+
+    if wanted(Part::Cargo) {
+        let cargo = place.cargo("cargo test").args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+        report.run_tests(cargo.at_most(Duration::from_secs(900)))?;
+    }
+    if !suites_on_the_hub.is_empty()
+        && let Some(hub) = place.hub(&mut report)?
+    {
+        for suite in suites_on_the_hub {
+            report.run_tests(suite.env("FANFARE_BIN", &hub))?;
+        }
+    }
+    Ok(report)
+}
+
+fn interop(place: &Place, report: &mut Report) -> anyhow::Result<Step> {
+    let packages = PythonPackages::install(place, &Program::Python.path()?, report)?;
+    // Nothing may appear in the tree: no bytecode, no pytest cache.
+    let pytest = ["-B", "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-ra", "tests/interop"];
+    Ok(Step::new("interop", packages.python).args(pytest).in_folder(&place.root).at_most(Duration::from_secs(300)))
+}
+
+fn browser(place: &Place, report: &mut Report) -> anyhow::Result<Step> {
+    let packages = NodePackages::install(place, &Program::Npm.path()?, report)?;
+    // No option that Node.js 18 does not know: it is what Debian 12 has. Tests bound themselves.
+    let node = ["--test", "--test-reporter=spec"];
+    let step = Step::new("browser", Program::Node.path()?).args(node).args(test_files(place)?);
+    Ok(step
+        .env("FANFARE_NODE_MODULES", packages.folder)
+        .env("FANFARE_CHROMIUM", Program::Chromium.path()?)
+        .in_folder(&place.root)
+        .at_most(Duration::from_secs(300)))
+}
+
+/// Named one by one: older Node.js takes no pattern, and looks for tests where there are none.
+fn test_files(place: &Place) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = place.root.join("tests/browser");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry.with_context(|| folder.display().to_string())?.path();
+        if path.to_string_lossy().ends_with(".test.mjs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

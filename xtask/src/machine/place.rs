@@ -1,0 +1,65 @@
+//! Where things are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::run::{Report, Step};
+
+/// Where things are on this machine.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The top of the checkout.
+    pub(crate) root: PathBuf,
+    /// What is installed for the tests, kept between runs and outside the tree.
+    pub(crate) cache: PathBuf,
+    /// Where cargo puts what it builds in the profile this program was built in.
+    built: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?.to_owned();
+        if !root.join("Cargo.toml").is_file() {
+            bail!("{}: the checkout this program was built in is gone; run it through cargo", root.display());
+        }
+        let cache = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
+            (Some(cache), _) if Path::new(&cache).is_absolute() => PathBuf::from(cache),
+            (_, Some(home)) => PathBuf::from(home).join(".cache"),
+            (_, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: no place for what the tests install"),
+        };
+        // Read now: later cargo may replace this very program, and the answer would change.
+        let program = env::current_exe().context("where this program is")?;
+        let built = program.parent().context("this program has no folder")?.to_owned();
+        Ok(Self { root, cache: cache.join("fanfare"), built })
+    }
+
+    /// Cargo, in the checkout.
+    pub(crate) fn cargo(&self, name: &str) -> Step {
+        let color = if std::io::IsTerminal::is_terminal(&std::io::stdout()) { "always" } else { "never" };
+        // This program runs under cargo, which sets variables meant for it alone.
+        Step::new(name, "cargo").in_folder(&self.root).env("CARGO_TERM_COLOR", color).without_env("CARGO_MANIFEST_DIR")
+    }
+
+    /// The hub to test against: `$FANFARE_BIN`, else one built now. `None`, and recorded, if it does not build.
+    ///
+    /// In the development profile: `cargo test` builds that one anyway, the release build with its link-time
+    /// optimisation takes minutes on two cores, and overflow checks and debug assertions belong in a test.
+    pub(crate) fn hub(&self, report: &mut Report) -> anyhow::Result<Option<PathBuf>> {
+        if let Some(given) = env::var_os("FANFARE_BIN") {
+            let given = PathBuf::from(given);
+            if !given.is_file() {
+                bail!("FANFARE_BIN: {} is not a file", given.display());
+            }
+            return given.canonicalize().map(Some).context("FANFARE_BIN");
+        }
+        let build = self.cargo("build the hub").args(["build", "--locked", "--package", "fanfare", "--bin", "fanfare"]);
+        Ok(report.run(build)?.then(|| self.built.join("fanfare")))
+    }
+
+    /// A folder for what a command leaves to look at, beside what cargo builds.
+    pub(crate) fn leavings(&self, name: &str) -> PathBuf {
+        self.built.join("reports").join(name)
+    }
+}
