@@ -85,7 +85,8 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
 
 /// 405 with the methods that are served at this path.
 pub fn method_not_allowed(method: &hyper::Method, allow: &'static str, surface: &Surface) -> Response<Body> {
-    let response = problem(Refusal::MethodNotAllowed, format_args!("{method} is not served here; {allow} is"), surface);
+    let response =
+        problem(Refusal::MethodNotAllowed, format_args!("{method} is not served here; served: {allow}"), surface);
     answer::with(response, ALLOW, allow)
 }
 
