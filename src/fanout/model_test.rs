@@ -98,7 +98,7 @@ fn the_fan_out_does_what_a_naive_queue_per_connection_does() {
         println!("climate {index}: {tried:?}");
         // A model that no longer reaches its hard cases would pass as well.
         assert_eq!(tried.operations, each);
-        assert!(tried.deliveries > tried.publications / 4 && tried.cuts > 0);
+        assert!(tried.deliveries > tried.publications / 10 && tried.cuts > 0);
         assert!(tried.finished > 0 && tried.disconnected > 0);
     }
 }

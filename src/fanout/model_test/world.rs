@@ -82,16 +82,16 @@ impl World {
     pub(super) fn operate(&mut self) {
         self.tried.operations += 1;
         match self.random.below(100) {
-            0..2 => self.connect(),
-            2 => self.open_or_close(),
-            3..9 => self.subscribe(),
-            9..11 => self.release(),
-            11..13 => self.unsubscribe(),
-            13..53 => self.publish(),
+            0..4 => self.connect(),
+            4 => self.open_or_close(),
+            5..12 => self.subscribe(),
+            12..14 => self.release(),
+            14 => self.unsubscribe(),
+            15..53 => self.publish(),
             53..60 => self.reply(),
-            60 => self.finish(),
-            61 => self.disconnect_someone(),
-            62..72 => self.writable(),
+            60 if self.random.chance(50) => self.finish(),
+            61 if self.random.chance(30) => self.disconnect_someone(),
+            60..72 => self.writable(),
             72..76 => self.next_tick(),
             _ => self.sweep(),
         }
