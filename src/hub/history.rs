@@ -102,6 +102,11 @@ impl History {
         self.ring.range(first..)
     }
 
+    /// The oldest that has not expired.
+    pub(super) fn oldest(&self, now: Instant) -> Option<Offset> {
+        self.ring.get(self.expired(now)).map(|oldest| oldest.offset)
+    }
+
     /// Takes away, oldest first, at most `at_most` while `wanted(its expiry, bytes taken away before)`.
     pub(super) fn shed_while(&mut self, at_most: usize, wanted: impl Fn(Instant, usize) -> bool) -> Vec<Retained> {
         let before = self.bytes;
