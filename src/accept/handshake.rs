@@ -44,8 +44,9 @@ pub(crate) fn decide<B>(surface: &Surface, request: &Request<B>) -> Decision {
         Route::Topic(topic) if request.method() == Method::GET && accepts_events(request.headers()) => {
             topic_stream(surface, request, topic)
         }
-        Route::Endpoint(index) if wants_socket => check(request, surface.endpoint_origins(index))
-            .map(|()| Opening::Endpoint { index: index as u16 }),
+        Route::Endpoint(index) if wants_socket => {
+            check(request, surface.endpoint_origins(index)).map(|()| Opening::Endpoint { index: index as u16 })
+        }
         Route::Topic(_) | Route::Endpoint(_) => return Decision::Plain,
         _ if wants_socket => {
             let path = request.uri().path();

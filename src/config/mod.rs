@@ -38,7 +38,6 @@ pub use log::{Log, LogFormat};
 pub use memory::{MemoryBound, MemoryItem};
 pub use mistake::{ConfigError, Mistake, Mistakes};
 pub use pages::Page;
-pub use pattern::matches as pattern_matches;
 pub use server::{Liveness, Server, Sse};
 pub use settings::Config;
 pub use suggestion::nearest;

@@ -1,7 +1,7 @@
 //! Topic patterns: a name in which `*` stands for any run of characters, also none.
 
 /// Whether `name` matches `pattern`. No recursion; worst case the product of both lengths.
-pub fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     glob(pattern.as_bytes(), name.as_bytes(), |_| true)
 }
 

@@ -12,9 +12,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         let wrong = distance(&word, &other);
         let prefix = word.len() >= 3 && (other.starts_with(&word) || word.starts_with(&other));
         let length = word.chars().count().max(other.chars().count());
-        (wrong * 3 <= length || prefix).then_some(wrong)
+        // Fingers slip less at the first letter: among equals, the one that begins alike was meant.
+        (wrong * 3 <= length || prefix).then_some((wrong, other.chars().next() != word.chars().next()))
     };
-    candidates.into_iter().filter_map(|one| near(&one).map(|wrong| (wrong, one))).min().map(|(_, one)| one)
+    candidates.into_iter().filter_map(|one| near(&one).map(|rank| (rank, one))).min().map(|(_, one)| one)
 }
 
 /// Words over this are not compared: nobody meant them, and the cost is quadratic.

@@ -15,9 +15,21 @@ mod idle;
 mod joined;
 mod kind;
 mod mailbox;
+#[cfg(test)]
+mod mailbox_limits;
+#[cfg(test)]
+#[expect(
+    clippy::duplicate_mod,
+    unreachable_pub,
+    dead_code,
+    reason = "the same files a second time, for the model check, which does not use all that is in them"
+)]
+mod model;
 mod node;
 mod outcome;
 mod position;
+#[cfg(test)]
+mod promises;
 mod publication;
 mod registry;
 mod room;

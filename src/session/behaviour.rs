@@ -157,8 +157,8 @@ impl Behaviour {
             let fields: Vec<_> = self.fields.iter().map(|field| format!("\"{field}\":\"…\"")).collect();
             format!("{{{}}}", fields.join(","))
         };
-        let value: Value = serde_json::from_slice(payload)
-            .map_err(|error| format!("not valid JSON: {error}; send {}", example()))?;
+        let value: Value =
+            serde_json::from_slice(payload).map_err(|error| format!("not valid JSON: {error}; send {}", example()))?;
         let Value::Object(message) = value else {
             return Err(format!("a JSON object is expected; send {}", example()));
         };
@@ -183,7 +183,8 @@ impl Reply {
 
     /// Text is answered with text, binary with binary.
     fn answer(&self, kind: Kind, payload: &[u8]) -> Bytes {
-        let mut answer = Vec::with_capacity(self.before.len() + payload.len() + self.after.as_deref().map_or(0, str::len));
+        let mut answer =
+            Vec::with_capacity(self.before.len() + payload.len() + self.after.as_deref().map_or(0, str::len));
         answer.extend_from_slice(self.before.as_bytes());
         if let Some(after) = &self.after {
             answer.extend_from_slice(payload);
@@ -286,8 +287,7 @@ mod tests {
 
     #[test]
     fn a_message_is_answered_and_published_when_both_are_asked_for() {
-        let endpoint =
-            Endpoint { reply: Some("ok".into()), topic: Some("room".into()), ..Endpoint::default() };
+        let endpoint = Endpoint { reply: Some("ok".into()), topic: Some("room".into()), ..Endpoint::default() };
         let effects = say(Behaviour::compile(&endpoint).unwrap(), &Message::Text("x"));
         assert!(matches!(&effects[..], [Effect::Reply(_), Effect::Publish(_)]), "{effects:?}");
     }

@@ -235,12 +235,5 @@ fn stream_frame(
     item: &Retained,
 ) -> Bytes {
     let delimiting = encoding.delimiting().expect("invariant: streams have an SSE encoding");
-    sse::topic_publication(
-        delimiting,
-        &stream_id(positions),
-        topic.name().as_str(),
-        position,
-        item.kind,
-        &item.payload,
-    )
+    sse::topic_publication(delimiting, &stream_id(positions), topic.name().as_str(), position, item.kind, &item.payload)
 }

@@ -158,13 +158,7 @@ impl Worker {
         self.say_farewell(id, connection.session, reason, topic);
     }
 
-    fn say_farewell(
-        &mut self,
-        id: ConnectionId,
-        session: Session,
-        reason: CloseReason,
-        topic: Option<Arc<Topic>>,
-    ) {
+    fn say_farewell(&mut self, id: ConnectionId, session: Session, reason: CloseReason, topic: Option<Arc<Topic>>) {
         let Session::Endpoint { index } = session else { return };
         let behaviours = Arc::clone(&self.seat.behaviours);
         let behaviour = &behaviours[usize::from(index)];

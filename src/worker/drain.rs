@@ -50,7 +50,12 @@ impl Worker {
         let total = waiting.len();
         let quickest = Duration::from_millis((total * 1000 / CLOSES_PER_SECOND) as u64);
         let course = Course { began: now, deadline: now + window, spread: quickest.min(window / 2), waiting, total };
-        tracing::info!(worker = self.seat.id.0, connections = total, spread_ms = course.spread.as_millis() as u64, "draining");
+        tracing::info!(
+            worker = self.seat.id.0,
+            connections = total,
+            spread_ms = course.spread.as_millis() as u64,
+            "draining"
+        );
         self.drain.course = Some(course);
         self.pace_drain();
     }

@@ -95,12 +95,7 @@ impl Memberships {
     }
 
     /// A new log carries a bundle.
-    pub(crate) fn bundled<'a>(
-        &mut self,
-        log: LogId,
-        bundle: BundleId,
-        topics: impl Iterator<Item = &'a Arc<Topic>>,
-    ) {
+    pub(crate) fn bundled<'a>(&mut self, log: LogId, bundle: BundleId, topics: impl Iterator<Item = &'a Arc<Topic>>) {
         for topic in topics {
             if let Some(local) = self.topics.get_mut(&topic.id()) {
                 local.bundles.push(bundle);

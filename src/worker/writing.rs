@@ -52,13 +52,8 @@ impl Worker {
 fn notice(carried: Option<&Carries>, missed: Missed) -> bytes::Bytes {
     match carried {
         Some(Carries::Topic(topic, encoding)) => {
-            let json = protocol::missed_json(
-                topic.name().as_str(),
-                topic.epoch(),
-                missed.first,
-                missed.last,
-                missed.count,
-            );
+            let json =
+                protocol::missed_json(topic.name().as_str(), topic.epoch(), missed.first, missed.last, missed.count);
             protocol::notice(*encoding, Notice::Missed, &json)
         }
         // Their policy is to disconnect, so nothing is skipped in them; and a log without owner has no members.

@@ -39,7 +39,10 @@ impl Files<'_> {
     }
 
     fn resolve(&self, path: &mut PathBuf) {
-        *path = self.directory.join(&*path);
+        let joined = self.directory.join(&*path);
+        // Absolute, so that it means the same wherever the process goes, and wherever `fanfare config` prints it to.
+        // Only an empty path, or a working directory that is gone, has no absolute one.
+        *path = std::path::absolute(&joined).unwrap_or(joined);
     }
 
     fn api_keys(&self, config: &mut Config, report: &mut Report<'_>) {
@@ -53,7 +56,7 @@ impl Files<'_> {
             }
         }
         let Some(path) = &mut config.api.keys_file else { return };
-        *path = self.directory.join(&*path);
+        self.resolve(path);
         let place = api.key("keys_file");
         let Some(text) = read(path, &place, report) else { return };
         let keys = text.lines().map(str::trim).filter(|line| !line.is_empty());

@@ -7,6 +7,7 @@ mod endpoints;
 mod exposure;
 mod files;
 mod limits;
+mod log;
 mod origins;
 mod paths;
 mod report;

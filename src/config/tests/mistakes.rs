@@ -142,6 +142,13 @@ fn limits_without_room_are_refused_where_they_were_written() {
 }
 
 #[test]
+fn a_level_of_the_log_that_is_none_is_refused_although_a_filter_would_take_it_for_a_module() {
+    assert_says("log.level = \"inof\"", &["\"inof\" is not a level", "did you mean \"info\"?", ":1:13"]);
+    assert_says("log.level = \"info,fanfare::hub=verbose\"", &["\"verbose\" is not a level", "\"trace\""]);
+    super::config("log.level = \"warn, fanfare::hub=debug\"");
+}
+
+#[test]
 fn a_pattern_that_an_earlier_one_takes_everything_from_is_refused() {
     let topics = "[[topics]]\npattern = \"chat*\"\n[[topics]]\npattern = \"chat/vip*\"";
     assert_says(topics, &["`topics[1]` never applies: \"chat*\" of `topics[0]` takes all its topics", ":4:11"]);

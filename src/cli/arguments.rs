@@ -1,0 +1,220 @@
+//! What can be written behind `fanfare`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::hub_url::HubUrl;
+use crate::hub::{Position, TopicName};
+
+/// A WebSocket broadcast hub: what is published on a topic reaches everyone who subscribed to it.
+#[derive(Debug, Parser)]
+#[command(name = "fanfare", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+pub(super) struct Arguments {
+    /// Configuration file; $FANFARE_CONFIG if not given, and without either the built-in demo on this machine only
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fanfare                                    serve the demo on http://127.0.0.1:8000/
+  fanfare --config fanfare.toml              serve what the file says
+  fanfare subscribe news                     print what is published on news
+  fanfare publish news 'hello, world'        publish on news
+
+`fanfare help COMMAND` tells more about each; `fanfare --help` has more examples.";
+
+const LONG_EXAMPLES: &str = "\
+Examples:
+  fanfare                                    serve the demo on http://127.0.0.1:8000/
+  fanfare --config fanfare.toml              serve what the file says
+  fanfare --config fanfare.toml check        tell mistakes, warnings and what would listen where
+  FANFARE_LIMITS__MESSAGE=1MiB fanfare       a key of the configuration from the environment
+  fanfare subscribe news                     print what is published on news
+  fanfare subscribe --json --history 10 news sport
+  fanfare publish news 'hello, world'        publish on news
+  tail -f app.log | fanfare publish logs -   publish each line
+  fanfare explain origin-refused             what a refusal means, and what to do
+  fanfare explain 4008                       what a close code means
+  fanfare health && echo up                  for scripts and containers
+
+Exit codes: 0 done, 1 it went wrong, 64 the command line is wrong, 78 the configuration is wrong.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve (the default command)
+    Serve,
+
+    /// Check the configuration: mistakes, warnings, what would listen where, and the memory its limits allow
+    #[command(after_help = "Exit codes: 0 it can be served, 78 it cannot.")]
+    Check,
+
+    /// Print the configuration in force as TOML: file, environment and defaults; secrets are left out
+    Config,
+
+    /// Publish on a topic
+    #[command(after_help = PUBLISH_EXAMPLES)]
+    Publish(Publish),
+
+    /// Print what is published on topics, and come back after a lost connection without missing anything
+    #[command(after_help = SUBSCRIBE_EXAMPLES)]
+    Subscribe(Subscribe),
+
+    /// Tell what a refusal or a close code means, and what to do about it
+    #[command(
+        after_help = "Examples:\n  fanfare explain                  list all codes\n  fanfare explain origin-refused\n  fanfare explain 4008"
+    )]
+    Explain {
+        /// A refusal such as origin-refused, or a close code such as 4008; without it, all are listed
+        code: Option<String>,
+    },
+
+    /// Ask a hub whether it is ready: exit code 0 if it is, 1 if not
+    Health {
+        #[command(flatten)]
+        hub: Hub,
+    },
+
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  fanfare completions bash > ~/.local/share/bash-completion/completions/fanfare")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Where the hub is.
+#[derive(Debug, Args)]
+pub(super) struct Hub {
+    /// The hub; $FANFARE_URL if not given, else http://127.0.0.1:8000
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<HubUrl>,
+}
+
+const PUBLISH_EXAMPLES: &str = "\
+Examples:
+  fanfare publish news 'hello, world'        one text
+  fanfare publish news < article.txt         all of stdin as one text
+  tail -f app.log | fanfare publish logs -   each line of stdin as one text
+  fanfare publish --binary images < cat.jpg  bytes
+  fanfare publish --json news hello          print {\"topic\",\"epoch\",\"offset\",\"receivers\"}
+
+Exit codes: 0 all was accepted, 1 something was not.";
+
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// The topic
+    #[arg(value_parser = topic)]
+    pub(super) topic: TopicName,
+
+    /// What to publish; `-` publishes each line of stdin, and without it all of stdin is one publication
+    #[arg(allow_hyphen_values = true)]
+    pub(super) data: Option<String>,
+
+    #[command(flatten)]
+    pub(super) hub: Hub,
+
+    /// A key of the hub's API; $FANFARE_KEY if not given, which other users of this machine cannot see
+    #[arg(long)]
+    pub(super) key: Option<String>,
+
+    /// Publish as binary, not as text
+    #[arg(long)]
+    pub(super) binary: bool,
+
+    /// Print the hub's answer to each publication, one JSON object per line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const SUBSCRIBE_EXAMPLES: &str = "\
+Examples:
+  fanfare subscribe news                     payloads, one per line
+  fanfare subscribe --json news sport        {\"topic\",\"epoch\",\"offset\",\"data\"}, one per line
+  fanfare subscribe --history 10 news        the last ten first
+  fanfare subscribe --since 1763726400:42 news
+  fanfare subscribe --count 1 news           wait for one, then end
+
+Binary payloads are printed as they are, or as \"base64\" with --json. Notices, of lost connections
+or missed publications, go to stderr.";
+
+#[derive(Debug, Args)]
+pub(super) struct Subscribe {
+    /// The topics; each has a connection of its own
+    #[arg(required = true, value_parser = topic)]
+    pub(super) topics: Vec<TopicName>,
+
+    #[command(flatten)]
+    pub(super) hub: Hub,
+
+    /// Print {"topic","epoch","offset","data"} for each publication, one per line
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Begin after this position, as the hub gave it; for one topic
+    #[arg(long, value_name = "EPOCH:OFFSET", conflicts_with = "history")]
+    pub(super) since: Option<Position>,
+
+    /// Begin with the last N publications that the hub kept
+    #[arg(long, value_name = "N")]
+    pub(super) history: Option<usize>,
+
+    /// End after N publications
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(super) count: Option<u64>,
+}
+
+fn topic(text: &str) -> Result<TopicName, String> {
+    TopicName::new(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from([&["fanfare"], arguments].concat())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_config_file_may_stand_on_either_side_of_the_command() {
+        for arguments in [&["--config", "x", "check"][..], &["check", "--config", "x"], &["-c", "x"]] {
+            assert_eq!(parse(arguments).unwrap().config, Some(PathBuf::from("x")), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn data_may_begin_with_a_hyphen() {
+        for data in ["-", "-1", "--x"] {
+            let Some(Command::Publish(publish)) = parse(&["publish", "t", data]).unwrap().command else { panic!() };
+            assert_eq!(publish.data.as_deref(), Some(data));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for arguments in [
+            &["subscribe"][..],
+            &["subscribe", ""],
+            &["subscribe", "t", "--since", "1"],
+            &["subscribe", "t", "--since", "1:2", "--history", "3"],
+            &["publish"],
+            &["health", "--url", "ftp://x"],
+            &["nonsense"],
+        ] {
+            assert!(parse(arguments).is_err(), "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The close codes of WebSocket connections, explained.
+
+use crate::close_reason::CloseReason;
+
+/// Why a connection ends for `reason`, and what to do about it.
+pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
+    match reason {
+        CloseReason::ClientClosed => ("The client closed the connection.", "Nothing: this is how it should end."),
+        CloseReason::Gone => (
+            "The connection ended without a close handshake: a crash, a lost network, a proxy that gave up.",
+            "Reconnect, with a delay that grows. If it happens after the same silent time to everyone, a proxy in between \
+             closes idle connections: set liveness.ping_interval below its timeout.",
+        ),
+        CloseReason::ServerDraining => (
+            "The hub is stopping or restarting, and delivered what it had accepted.",
+            "Reconnect after a random delay of a few seconds, with the last position where nothing may be lost.",
+        ),
+        CloseReason::Protocol(_) => (
+            "The client sent bytes that WebSocket (RFC 6455) does not allow; the reason names the rule.",
+            "Update the client's library. Home-made clients often forget to mask what they send.",
+        ),
+        CloseReason::InvalidUtf8 => {
+            ("A text message, or a close reason, was not UTF-8.", "Send bytes that are not text as binary messages.")
+        }
+        CloseReason::MessageTooBig => (
+            "A message had more bytes than limits.message, counted over all its fragments.",
+            "Send smaller messages, or raise limits.message.",
+        ),
+        CloseReason::PublishNotAllowed => (
+            "The client published on a topic whose rules do not let subscribers publish.",
+            "Set publish = \"subscribers\" for the topic, or publish over the API with a key.",
+        ),
+        CloseReason::InternalError => (
+            "The code that served this connection failed; no other connection is affected.",
+            "Look for a panic in the log, and report it: it is a bug.",
+        ),
+        CloseReason::SlowConsumer => (
+            "More was published than this client read: it lagged over its topic's slow_consumer limit.",
+            "Reconnect with the last position, and history brings what was missed. If it happens often: read faster, \
+             publish less, raise slow_consumer.lag, or use the policy \"skip\" or \"latest\".",
+        ),
+        CloseReason::NoPong => (
+            "A ping was not answered within liveness.pong_timeout: the client or its network is gone.",
+            "Reconnect. If it happens to healthy clients, something keeps them from reading: look for code that blocks \
+             the thread of the connection.",
+        ),
+        CloseReason::Overloaded => (
+            "A limit of the server, such as limits.topics, keeps the client from what it asked for.",
+            "Reconnect after a growing delay. If it lasts, the log names the limit: raise it, or add a node.",
+        ),
+        CloseReason::CloseTimeout => (
+            "The client did not finish the close handshake within limits.close_timeout.",
+            "Nothing, if it is rare: the client was probably gone.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_close_reason_is_explained_in_sentences() {
+        for reason in CloseReason::ALL {
+            let (cause, fix) = explanation(reason);
+            assert!(cause.ends_with('.') && fix.ends_with('.'), "{reason:?}");
+        }
+    }
+}

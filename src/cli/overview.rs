@@ -1,0 +1,170 @@
+//! What a configuration would do, in a screenful.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::thread;
+
+use crate::config::{Config, Endpoint, Loaded, Page, PublishRule, SlowPolicy, Source, TopicRules};
+
+/// What listens where, how many workers, which topics, endpoints and pages, and the memory that the limits allow.
+#[derive(Debug)]
+pub(super) struct Overview<'a> {
+    loaded: &'a Loaded,
+    cores: usize,
+}
+
+impl<'a> Overview<'a> {
+    /// An overview of `loaded` on this machine.
+    pub(super) fn new(loaded: &'a Loaded) -> Self {
+        Self { loaded, cores: thread::available_parallelism().map_or(1, usize::from) }
+    }
+}
+
+impl fmt::Display for Overview<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = &self.loaded.config;
+        let workers = if config.server.workers == 0 { self.cores } else { config.server.workers };
+        let mut table = Table { f, last: "" };
+        table.row(
+            "configuration",
+            match &self.loaded.source {
+                Source::Demo => "built-in demo: no file was given".to_owned(),
+                Source::File(path) => path.display().to_string(),
+            },
+        )?;
+        for address in &config.server.listen {
+            table.row("listen", listen(address))?;
+        }
+        table.row(
+            "workers",
+            match config.server.workers {
+                0 => format!("{workers}, one per core"),
+                _ => workers.to_string(),
+            },
+        )?;
+        for rules in &config.topics {
+            table.row("topics", topics(rules))?;
+        }
+        if !config.topics.iter().any(|rules| rules.pattern == "*") {
+            let built_in = TopicRules { pattern: "any other".to_owned(), ..TopicRules::default() };
+            table.row("topics", topics(&built_in))?;
+        }
+        for one in &config.endpoints {
+            table.row("endpoints", endpoint(one))?;
+        }
+        for one in &config.pages {
+            table.row("pages", page(one))?;
+        }
+        if config.server.try_it_page && !config.pages.iter().any(|page| page.path == "/") {
+            table.row("pages", "/  the try-it page".to_owned())?;
+        }
+        limits(config, &mut table)?;
+        memory(config, workers, &mut table)
+    }
+}
+
+/// Two columns; a label stands once for all its rows.
+struct Table<'a, 'f> {
+    f: &'a mut fmt::Formatter<'f>,
+    last: &'static str,
+}
+
+impl Table<'_, '_> {
+    fn row(&mut self, label: &'static str, text: String) -> fmt::Result {
+        let shown = if label == self.last { "" } else { label };
+        self.last = label;
+        writeln!(self.f, "{shown:<13}  {text}")
+    }
+}
+
+fn listen(address: &SocketAddr) -> String {
+    let reach = match (address.ip().is_loopback(), address.ip().is_unspecified()) {
+        (true, _) => "this machine only",
+        (false, true) => "every address of this machine",
+        (false, false) => "reachable from other machines",
+    };
+    format!("http://{address}  {reach}")
+}
+
+fn topics(rules: &TopicRules) -> String {
+    let history = match rules.history.size {
+        0 => "no history".to_owned(),
+        size => format!("the last {size} for {}", rules.history.ttl),
+    };
+    let publish = match rules.publish {
+        PublishRule::Anyone => "anyone publishes",
+        PublishRule::Subscribers => "subscribers publish",
+        PublishRule::Api => "the API publishes",
+    };
+    let slow = match rules.slow_consumer.policy {
+        SlowPolicy::Disconnect => "are disconnected",
+        SlowPolicy::Skip => "skip to the newest",
+        SlowPolicy::Latest => "get only the newest",
+    };
+    let (lag, age) = (rules.slow_consumer.lag, rules.slow_consumer.age);
+    format!("{}  {history}; {publish}; slow subscribers ({lag} or {age} behind) {slow}", rules.pattern)
+}
+
+fn endpoint(endpoint: &Endpoint) -> String {
+    let topic = endpoint.topic.as_ref().map(|topic| format!("topic {topic}"));
+    let named = [
+        ("identify", endpoint.identify),
+        ("welcome", endpoint.welcome.is_some()),
+        ("replay", endpoint.replay),
+        ("reply", endpoint.reply.is_some()),
+        ("announce", !endpoint.announce.is_silent()),
+        ("template", endpoint.template.is_some()),
+    ];
+    let named = named.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned());
+    let all: Vec<String> = topic.into_iter().chain(named).collect();
+    format!("{}  {}", endpoint.path, all.join(", "))
+}
+
+fn page(page: &Page) -> String {
+    let content = match (&page.file, &page.directory) {
+        (Some(file), _) => format!("file {}", file.display()),
+        (None, Some(directory)) => format!("directory {}", directory.display()),
+        (None, None) => "a text".to_owned(),
+    };
+    format!("{}  {content}", page.path)
+}
+
+fn limits(config: &Config, table: &mut Table<'_, '_>) -> fmt::Result {
+    let limits = &config.limits;
+    table.row(
+        "limits",
+        format!("{} connections, {} topics, {} topics each", limits.connections, limits.topics, limits.subscriptions),
+    )?;
+    table.row("limits", format!("{} per message, {} per request head", limits.message, limits.header))
+}
+
+fn memory(config: &Config, workers: usize, table: &mut Table<'_, '_>) -> fmt::Result {
+    let bound = config.memory_bound(workers);
+    table.row("memory", format!("{} at most, by the limits", bound.total().rounded()))?;
+    for item in &bound.items {
+        table.row("memory", format!("{:>9}  {} ({})", item.bytes.rounded(), item.purpose, item.keys))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_demo_is_told_with_its_address_its_page_and_its_memory() {
+        let loaded = Config::load(None, std::iter::empty()).unwrap();
+        let shown = Overview { loaded: &loaded, cores: 4 }.to_string();
+        for said in [
+            "configuration  built-in demo",
+            "listen         http://127.0.0.1:8000  this machine only",
+            "workers        4, one per core",
+            "topics         *  the last 100 for 10m; anyone publishes; slow subscribers (1MiB or 1m behind) are disconnected",
+            "pages          /  the try-it page",
+            "64MiB  publications on their way to workers (workers × limits.mailbox)",
+        ] {
+            assert!(shown.contains(said), "no {said:?} in:\n{shown}");
+        }
+    }
+}
