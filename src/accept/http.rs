@@ -87,8 +87,9 @@ pub(crate) async fn serve(
     .await;
     ended?;
     let Some(opening) = opened.borrow_mut().take() else {
-        let mut parts = connection.into_parts();
-        let _ = tokio::io::AsyncWriteExt::shutdown(parts.io.inner_mut()).await;
+        // Without a shutdown hyper may be done with an answer that the socket has not taken yet: one given before the
+        // request's body came.
+        connection.await?;
         return Ok(Ended::Closed);
     };
     let parts = connection.into_parts();
