@@ -97,13 +97,14 @@ impl Worker {
     fn linger(&mut self, id: ConnectionId) {
         let Some(connection) = self.connection(id) else { return };
         connection.state = State::Lingering;
-        connection.reading = Reading::Polled;
+        connection.reading = Reading::Queued;
         if rustix::net::shutdown(&connection.socket, Shutdown::Write).is_err() {
             self.drop_connection(id, CloseReason::Gone);
             return;
         }
-        // What came before this moment will not be reported again.
-        self.read(id);
+        // What came before this moment will not be reported again. Read in the next turn, since the scratch buffer may be
+        // in use: the client's close frame leads here.
+        self.queued.push_back(id);
     }
 
     /// The close handshake took too long.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::bundle::BundleId;
 use super::poller::Token;
+use super::reading::Depth;
 use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
 use crate::fanout::{Appended, Entry, LogId, Tick};
 use crate::hub::{Letter, Publication};
@@ -201,7 +202,7 @@ impl Worker {
                         self.fanout.writable(id);
                     }
                     if one.readable {
-                        self.read(id);
+                        self.read(id, if one.ended { Depth::ToTheEnd } else { Depth::ToAShortRead });
                     }
                 }
             }
