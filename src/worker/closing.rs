@@ -49,8 +49,10 @@ impl Worker {
         };
         if at_once {
             self.fanout.finish_now(id, last);
+            self.forget_held(id);
         } else {
             self.fanout.finish(id, last);
+            self.read_to_the_close_frame(id);
         }
         self.note_ending(id, reason);
     }
@@ -61,12 +63,12 @@ impl Worker {
         let Some(connection) = self.connection(id) else { return };
         connection.state = State::Closing { for_answer: false };
         self.fanout.finish_now(id, Some(answer));
+        self.forget_held(id);
         self.note_ending(id, CloseReason::ClientClosed);
     }
 
     fn note_ending(&mut self, id: ConnectionId, reason: CloseReason) {
         self.endings.insert(id.index, Ending { id, reason });
-        self.forget_held(id);
         self.catch_ups.remove(&id.index);
         let timeout = Self::ticks(self.seat.surface.config.limits.close_timeout);
         self.wheel.schedule(Due::Close(id), self.tick.wrapping_add(timeout));

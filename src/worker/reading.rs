@@ -217,7 +217,8 @@ impl Worker {
             },
             Effect::Close(reason) => {
                 self.close(id, reason);
-                Went::Stopped
+                // On to the client's close frame, which may be in this very input.
+                Went::On
             }
             Effect::Closed(answer) => {
                 self.answer_close(id, answer);
@@ -271,6 +272,24 @@ impl Worker {
         }
         held.rest.extend_from_slice(rest);
         self.held_bytes += held.bytes();
+    }
+
+    /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the
+    /// client's close frame comes there.
+    pub(super) fn read_to_the_close_frame(&mut self, id: ConnectionId) {
+        if let Some(held) = self.held.get_mut(&id.index)
+            && let Some((_, draft)) = held.draft.take()
+        {
+            self.held_bytes -= draft.payload().len();
+        }
+        let Some(connection) = self.connection(id) else { return };
+        match connection.reading {
+            Reading::Polled | Reading::Queued => {}
+            Reading::OutboxFull | Reading::Paused => {
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
+            }
+        }
     }
 
     /// What is held of a connection that ends.
