@@ -92,6 +92,7 @@ impl Worker {
         };
         note(self.take_arrivals());
         note(self.empty_mailbox());
+        self.pace_drain();
         self.close_doomed();
         self.sweep();
         if self.ready.is_empty() {
@@ -110,6 +111,8 @@ impl Worker {
     fn take_arrivals(&mut self) -> bool {
         for _ in 0..ACCEPTS {
             match self.seat.arrivals.try_recv() {
+                // It came just before the drain; closed unanswered, the client tries again elsewhere.
+                Ok(Arrival::Accepted(_)) if self.is_draining() => self.seat.placement.leave(self.seat.id),
                 Ok(Arrival::Accepted(socket)) => self.greet(socket),
                 Ok(Arrival::Opened { socket, opening, rest }) => {
                     self.http_tasks_to_connection();
@@ -230,7 +233,6 @@ impl Worker {
         self.fanout.enforce(Tick(tick));
         self.close_doomed();
         self.resume_accepting();
-        self.pace_drain();
         if second {
             self.each_second();
         }
