@@ -52,6 +52,21 @@ fn while_the_sweep_has_members_to_reach_nobody_is_doomed() {
 }
 
 #[test]
+fn joining_and_leaving_does_not_hide_laggards_from_the_budget() {
+    let mut stage = stage(5000);
+    let (log, members) = stage.log(2);
+    stage.block(members[0]);
+    stage.publish(log, &"x".repeat(3000));
+    stage.sweep();
+    // Puts the log into the ring again, though nobody there can be written to.
+    stage.fanout.unsubscribe(log, members[1]);
+    stage.join(log, members[1]);
+    assert!(stage.fanout.has_work());
+    stage.publish(log, &"y".repeat(3000));
+    assert_eq!(stage.fanout.doomed().map(|doomed| doomed.connection), Some(members[0]));
+}
+
+#[test]
 fn replies_over_the_budget_doom_at_the_next_tick() {
     let mut stage = stage(5000);
     let clients = [stage.connect(), stage.connect()];
