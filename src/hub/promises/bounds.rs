@@ -79,6 +79,21 @@ fn the_bound_over_all_history_is_kept_by_giving_up_the_oldest_of_any_topic() {
 }
 
 #[test]
+fn no_more_is_given_up_than_makes_a_64th_of_the_bound_free() {
+    let (hub, entry) = hub_keeping(100);
+    let now = Instant::now();
+    let topic = hub.topic(&name("keep")).unwrap();
+    let publish = |times: usize| (0..times).for_each(|_| drop(publish(&hub, &topic, &"x".repeat(100), now)));
+    publish(100);
+    assert_eq!(hub.census().history_bytes, 100 * entry);
+    publish(1);
+    // 100/64 rounded up is 2 below the bound, and one over it.
+    assert_eq!(hub.census().history_publications, 98);
+    publish(2);
+    assert_eq!(hub.census().history_publications, 100);
+}
+
+#[test]
 fn a_publication_larger_than_the_bound_is_delivered_and_not_kept() {
     let (hub, _) = hub_keeping(2);
     let now = Instant::now();
