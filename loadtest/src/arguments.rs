@@ -22,8 +22,8 @@ const EXAMPLES: &str = "Examples:
     fanfare-loadtest floor --window 64 --batch
   The hub against the floor in five interleaved rounds of one run:
     fanfare-loadtest compare --rounds 5 -- target/release/fanfare
-  Memory of 10,000 idle subscribed connections:
-    fanfare-loadtest idle --connections 10000
+  Memory of 10,000 idle subscribed connections, of a fresh hub:
+    fanfare-loadtest idle --connections 10000 -- target/release/fanfare
 
 Only loopback addresses are loaded. The exit code is 1 if a delivery was lost, duplicated, reordered or altered.";
 
@@ -82,6 +82,9 @@ pub(crate) enum Command {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        /// Start this hub, fresh, instead of loading the one at --url
+        #[arg(last = true, num_args = 1..=2, value_names = ["HUB", "CONFIG"], conflicts_with_all = ["url", "pid"])]
+        hub: Vec<PathBuf>,
     },
     /// The bare send loop itself; started by `floor` and `compare`
     #[command(hide = true)]
@@ -219,10 +222,11 @@ pub(crate) struct IdleArguments {
 }
 
 impl IdleArguments {
-    /// The run they describe.
-    pub(crate) fn idle(&self) -> Idle {
+    /// The run they describe, on a server started for it or not.
+    pub(crate) fn idle(&self, is_server_fresh: bool) -> Idle {
         Idle {
             connections: self.connections,
+            is_server_fresh,
             first_connections: self.first_connections,
             topics: self.topics,
             settle_s: self.settle,

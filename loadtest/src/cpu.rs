@@ -10,6 +10,10 @@ use serde::Serialize;
 /// CPUs that are looked at.
 const CPU_LIMIT_COUNT: usize = 1024;
 
+/// Clock ticks and run times of the same process may differ by this much at two moments together: two fields, each cut
+/// to a tick, and what a running thread has not been charged yet.
+const TICKS_TOLERANCE_S: f64 = 0.05;
+
 /// CPU time a process has used since its start, all threads.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct CpuTime {
@@ -17,27 +21,62 @@ pub(crate) struct CpuTime {
     pub(crate) user_s: f64,
     /// Seconds in the kernel on its behalf; for a loopback sender that includes the receive path of its packets.
     pub(crate) system_s: f64,
+    /// Both together, in nanoseconds and not in ticks, if the kernel tells.
+    #[serde(skip)]
+    exact_s: Option<f64>,
 }
 
 impl CpuTime {
-    /// What `pid` has used so far, from `/proc/PID/stat`: in steps of a clock tick, usually 10 ms.
+    /// What `pid` has used so far: user and system from `/proc/PID/stat`, in steps of a clock tick, usually 10 ms, and
+    /// their sum from the `schedstat` of its threads, in ns.
     pub(crate) fn of(pid: Pid) -> Result<Self> {
-        let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        let folder = format!("/proc/{}", pid.as_raw_nonzero());
+        let path = format!("{folder}/stat");
         let text = fs::read_to_string(&path).with_context(|| format!("{path}: is the server still running?"))?;
         let (user_ticks, system_ticks) = parse_stat(&text).with_context(|| format!("{path}: not understood"))?;
         let per_second = rustix::param::clock_ticks_per_second() as f64;
-        Ok(Self { user_s: user_ticks as f64 / per_second, system_s: system_ticks as f64 / per_second })
+        Ok(Self {
+            user_s: user_ticks as f64 / per_second,
+            system_s: system_ticks as f64 / per_second,
+            exact_s: run_time_ns(&folder).map(|ns| ns as f64 / 1e9),
+        })
     }
 
     /// What was used between `earlier` and this.
     pub(crate) fn since(self, earlier: Self) -> Self {
-        Self { user_s: self.user_s - earlier.user_s, system_s: self.system_s - earlier.system_s }
+        Self {
+            user_s: self.user_s - earlier.user_s,
+            system_s: self.system_s - earlier.system_s,
+            exact_s: self.exact_s.zip(earlier.exact_s).map(|(now, then)| now - then),
+        }
+    }
+
+    /// `user_s` and `system_s` of a span, known in ticks only.
+    #[cfg(test)]
+    pub(crate) fn in_ticks(user_s: f64, system_s: f64) -> Self {
+        Self { user_s, system_s, exact_s: None }
     }
 
     /// User and system together, in seconds.
     pub(crate) fn total_s(self) -> f64 {
-        self.user_s + self.system_s
+        let in_ticks = self.user_s + self.system_s;
+        // A thread that ended has taken its run time with it; the ticks of the process still have it.
+        self.exact_s.filter(|exact| (exact - in_ticks).abs() <= TICKS_TOLERANCE_S).unwrap_or(in_ticks)
     }
+}
+
+/// The time all threads of a process have run, in ns.
+fn run_time_ns(folder: &str) -> Option<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("{folder}/task")).ok()? {
+        sum += parse_schedstat(&fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?)?;
+    }
+    Some(sum)
+}
+
+/// The first number of a schedstat: ns on a CPU.
+fn parse_schedstat(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// `utime` and `stime` of a stat line, in clock ticks (proc_pid_stat(5), fields 14 and 15).
@@ -91,6 +130,20 @@ mod tests {
     fn a_cut_line_is_not_understood() {
         assert_eq!(parse_stat("12 (cat) S 1 2 3"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn run_time_is_the_first_number_of_a_schedstat() {
+        assert_eq!(parse_schedstat("123456789 55 3\n"), Some(123_456_789));
+        assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[test]
+    fn exact_times_are_used_unless_a_thread_took_its_own_with_it() {
+        let time = |exact_s| CpuTime { user_s: 0.10, system_s: 0.30, exact_s };
+        assert_eq!(time(Some(0.418)).total_s(), 0.418);
+        assert_eq!(time(Some(0.2)).total_s(), 0.4);
+        assert_eq!(time(None).total_s(), 0.4);
     }
 
     #[test]

@@ -19,11 +19,13 @@ use crate::verify::SubscriberId;
 /// Any message would be unexpected; room for notices and the like.
 const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
 
-/// An idle run.
+/// An idle run. Only a fresh server tells the truth: one that had connections before fills the room they left.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Idle {
     /// Connections whose cost is measured.
     pub(crate) connections: u32,
+    /// Whether the server was started for this run.
+    pub(crate) is_server_fresh: bool,
     /// Connections opened before the first look: code pages and buffers that are touched once are not theirs.
     pub(crate) first_connections: u32,
     /// Topics they are spread over.
@@ -159,6 +161,12 @@ impl fmt::Display for IdleReport {
             mib(self.resident_bytes_after),
             self.pid
         )?;
+        if !self.run.is_server_fresh {
+            writeln!(
+                f,
+                "              too low if this server had connections before: they leave room that is filled first"
+            )?;
+        }
         writeln!(
             f,
             "  handshakes  {:.0} /s, {:.1} µs of server CPU each",

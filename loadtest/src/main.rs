@@ -31,6 +31,7 @@ mod target;
 mod verify;
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
@@ -90,15 +91,26 @@ fn run(command: Command) -> Result<bool> {
             descriptors::make_room(scenario.subscribers as usize)?;
             let server_cpu = split_cpus(&cpus)?;
             let program = hub.first().context("invariant: clap requires the hub's program")?;
-            let config = hub.get(1).map(|path| path.as_path());
+            let config = hub.get(1).map(PathBuf::as_path);
             let comparison = compare::Comparison { rounds, server_cpu, hub: program, config };
             let report = compare::run(comparison, &scenario)?;
             show(&report, load.json)?;
             Ok(report.is_clean())
         }
-        Command::Idle { server, idle, json } => {
-            let (target, pid) = resolve(&server)?;
-            let report = idle::run(&idle.idle(), &target, pid?)?;
+        Command::Idle { server, idle, json, hub } => {
+            let idle = idle.idle(!hub.is_empty());
+            descriptors::make_room((idle.connections + idle.first_connections) as usize)?;
+            let config = hub.get(1).map(PathBuf::as_path);
+            let report = match hub.first() {
+                Some(program) => {
+                    let hub = Launched::hub(program, config, idle.connections + idle.first_connections, None)?;
+                    idle::run(&idle, &hub.target, hub.pid())?
+                }
+                None => {
+                    let (target, pid) = resolve(&server)?;
+                    idle::run(&idle, &target, pid?)?
+                }
+            };
             show(&report, json)?;
             Ok(report.is_clean())
         }

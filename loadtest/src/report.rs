@@ -13,7 +13,7 @@ use crate::verify::Verdict;
 /// From this share of one CPU on a thread is busy all the time.
 const BUSY_SHARE: f64 = 0.9;
 
-/// Fewer seconds of server CPU than this are mostly the rounding of clock ticks.
+/// Fewer seconds of server CPU than this are mostly start-up, stalls and the rounding of clock ticks.
 const MEANINGFUL_CPU_S: f64 = 0.2;
 
 /// The report of one fan-out run.
@@ -197,7 +197,7 @@ impl fmt::Display for Report {
                 if server.cpu.total_s() < MEANINGFUL_CPU_S {
                     writeln!(
                         f,
-                        "  warning     the server hardly worked: its CPU time is mostly rounding; load it more"
+                        "  warning     the server hardly worked: its CPU time means little; measure longer or load it more"
                     )?;
                 }
             }
@@ -291,7 +291,7 @@ mod tests {
     fn cpu_per_delivery_counts_user_and_system_and_memory_the_growth_by_connecting() {
         let memory = |resident_bytes| Memory { resident_bytes, anonymous_bytes: 0 };
         let over_run = MemoryOverRun { before: memory(1000), connected: memory(3000), end: memory(9000) };
-        let cpu = CpuTime { user_s: 0.5, system_s: 1.5 };
+        let cpu = CpuTime::in_ticks(0.5, 1.5);
         let cost = ServerCost::new(7, cpu, 4.0, 1_000_000, &over_run, 10);
         assert!((cost.cpu_us_per_delivery - 2.0).abs() < 1e-9);
         assert!((cost.cpu_share - 0.5).abs() < 1e-9);
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn a_busy_generator_is_the_bottleneck_unless_one_server_thread_is_as_busy() {
         let cost = |busy_s, server_share| {
-            GeneratorCost::new(CpuTime { user_s: busy_s, system_s: 0.0 }, 1.0, 1, server_share).is_bottleneck
+            GeneratorCost::new(CpuTime::in_ticks(busy_s, 0.0), 1.0, 1, server_share).is_bottleneck
         };
         assert!(!cost(0.5, Some(0.5)));
         assert!(cost(0.95, Some(0.5)));

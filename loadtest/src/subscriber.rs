@@ -45,12 +45,16 @@ pub(crate) struct Fleet {
     early: Vec<SubscriberId>,
 }
 
-/// Whether a read took all there was.
+/// What a read came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 enum Reading {
-    All,
-    MayHaveMore,
+    /// As much as there was room for: there may be more.
+    Full,
+    /// All there was.
+    Short,
+    /// Nothing, or the end.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -144,9 +148,13 @@ impl Fleet {
             let subscriber = SubscriberId(event.token as u32);
             if event.readable {
                 // Edge triggered: read until less came than was asked for, and to the end if there is one.
-                while self.read(subscriber, watch)? == Reading::MayHaveMore
-                    || (event.finished && self.is_open(subscriber))
-                {}
+                loop {
+                    match self.read(subscriber, watch)? {
+                        Reading::Full => {}
+                        Reading::Short if event.finished => {}
+                        Reading::Short | Reading::Nothing => break,
+                    }
+                }
             }
             if event.writable && self.members[subscriber.index()].blocked {
                 self.flush(subscriber, watch)?;
@@ -158,7 +166,7 @@ impl Fleet {
 
     fn read(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<Reading> {
         let member = &mut self.members[subscriber.index()];
-        let Some(socket) = &member.socket else { return Ok(Reading::All) };
+        let Some(socket) = &member.socket else { return Ok(Reading::Nothing) };
         let start = member.inbox.restore(&mut self.scratch);
         let outcome = recv(socket, &mut self.scratch[start..], RecvFlags::DONTWAIT);
         let read_ns = clock::now_ns();
@@ -169,13 +177,13 @@ impl Fleet {
             Err(Errno::AGAIN | Errno::INTR) => (start, None),
             Err(error) => (start, Some(format!("read: {error}"))),
         };
-        let was_full = filled == self.scratch.len();
+        let reading = match filled {
+            filled if filled == start => Reading::Nothing,
+            filled if filled == self.scratch.len() => Reading::Full,
+            _ => Reading::Short,
+        };
         self.digest(subscriber, filled, read_ns, ending, watch)?;
-        Ok(if was_full { Reading::MayHaveMore } else { Reading::All })
-    }
-
-    fn is_open(&self, subscriber: SubscriberId) -> bool {
-        self.members[subscriber.index()].socket.is_some()
+        Ok(reading)
     }
 
     /// Understands the first `filled` bytes of the scratch buffer as what `subscriber` received.

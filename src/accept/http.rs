@@ -56,7 +56,9 @@ pub(crate) async fn serve(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout.0)
+        // Covers the time between requests, too. The first head came within `limits.header_timeout`; a client that
+        // dribbles a later one holds no more than one that is silent.
+        .header_read_timeout(limits.keep_alive.0)
         .max_buf_size(limits.header.bytes().max(8192))
         // Half-closed clients (curl with a pipe, HTTP/1.0 scripts) still get their answer.
         .half_close(true);
@@ -85,8 +87,9 @@ pub(crate) async fn serve(
     .await;
     ended?;
     let Some(opening) = opened.borrow_mut().take() else {
-        let mut parts = connection.into_parts();
-        let _ = tokio::io::AsyncWriteExt::shutdown(parts.io.inner_mut()).await;
+        // Without a shutdown hyper may be done with an answer that the socket has not taken yet: one given before the
+        // request's body came.
+        connection.await?;
         return Ok(Ended::Closed);
     };
     let parts = connection.into_parts();

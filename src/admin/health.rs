@@ -13,11 +13,11 @@ use crate::api::{Body, Surface, answer, problem};
 use crate::hub::{Canary, Hub, WorkerId};
 use crate::refusal::Refusal;
 
-/// How long the workers have to read a canary from their mailboxes.
+/// How long the workers have to read a canary from their mailboxes, in a running hub.
 pub const DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long a finding is good for: checks that come faster share one, so that they cannot load the workers.
-const FRESH: Duration = Duration::from_millis(250);
+pub const FRESH: Duration = Duration::from_millis(250);
 
 /// What a readiness check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,10 @@ pub enum Readiness {
 }
 
 /// The readiness check of a process, and what it last found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
+    deadline: Duration,
+    fresh: Duration,
     state: Mutex<State>,
 }
 
@@ -44,13 +46,19 @@ struct State {
     pending: Vec<Option<Arc<Canary>>>,
 }
 
+impl Default for Health {
+    fn default() -> Self {
+        Self::new(DEADLINE, FRESH)
+    }
+}
+
 impl Health {
-    /// Nothing checked yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// Nothing checked yet. Workers have `deadline` to answer, and a finding is shared for `fresh`.
+    pub fn new(deadline: Duration, fresh: Duration) -> Self {
+        Self { deadline, fresh, state: Mutex::default() }
     }
 
-    /// Sends a canary through the mailboxes of workers 0 to `workers`, and waits at most [`DEADLINE`] for them.
+    /// Sends a canary through the mailboxes of workers 0 to `workers`, and waits for them until the deadline.
     ///
     /// Concurrent and quickly repeated checks share one finding. Cancel safe.
     pub async fn check(&self, hub: &Hub, workers: usize) -> Readiness {
@@ -59,11 +67,11 @@ impl Health {
         }
         let mut state = self.state.lock().await;
         if let Some((at, found)) = &state.found
-            && at.elapsed() < FRESH
+            && at.elapsed() < self.fresh
         {
             return found.clone();
         }
-        let silent = ask(hub, workers, &mut state.pending).await;
+        let silent = ask(hub, workers, &mut state.pending, self.deadline).await;
         let found = if silent.is_empty() { Readiness::Ready } else { Readiness::Silent(silent) };
         state.found = Some((Instant::now(), found.clone()));
         found
@@ -71,8 +79,8 @@ impl Health {
 }
 
 /// The workers that do not read their canary in time.
-async fn ask(hub: &Hub, workers: usize, pending: &mut Vec<Option<Arc<Canary>>>) -> Vec<WorkerId> {
-    let deadline = Instant::now() + DEADLINE;
+async fn ask(hub: &Hub, workers: usize, pending: &mut Vec<Option<Arc<Canary>>>, deadline: Duration) -> Vec<WorkerId> {
+    let deadline = Instant::now() + deadline;
     pending.resize_with(workers, || None);
     let mut waits = Vec::with_capacity(workers);
     for (index, pending) in pending.iter_mut().enumerate() {
@@ -116,7 +124,7 @@ pub async fn ready(surface: &Surface) -> Response<Body> {
         Readiness::Draining => not_ready(surface, Refusal::Draining, "the hub is draining"),
         Readiness::Silent(workers) => {
             let workers = workers.iter().map(|worker| worker.0.to_string()).collect::<Vec<_>>().join(", ");
-            let detail = format!("worker {workers} did not read its mailbox within {DEADLINE:?}");
+            let detail = format!("worker {workers} did not read its mailbox within {:?}", surface.health.deadline);
             tracing::warn!(workers, "not ready");
             not_ready(surface, Refusal::Overloaded, &detail)
         }

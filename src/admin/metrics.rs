@@ -353,4 +353,14 @@ mod tests {
             "not in docs: {undocumented:?}; not in code: {invented:?}"
         );
     }
+    #[test]
+    fn the_documentation_lists_every_value_of_the_labels() {
+        let docs = include_str!("../../docs/metrics.md");
+        let values = docs.split_once("## Values of the labels").unwrap().1;
+        let reasons = CloseReason::ALL.iter().map(|reason| reason.label());
+        let protocols = Protocol::ALL.iter().map(|protocol| protocol.label());
+        for value in reasons.chain(protocols).chain(LOST_POLICIES) {
+            assert!(values.contains(&format!("`{value}`")), "{value}");
+        }
+    }
 }

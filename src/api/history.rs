@@ -11,7 +11,7 @@ use super::answer;
 use super::problem::problem;
 use super::query::HistoryQuery;
 use super::surface::{Body, Surface};
-use crate::hub::{Joined, Kind, Position, Recovery, Retained, Start, TopicName};
+use crate::hub::{Hub, Joined, Kind, Position, Recovery, Retained, Start, Topic, TopicName};
 use crate::refusal::Refusal;
 
 /// A page ends at this many payload bytes, whatever its `limit`; it has at least one publication.
@@ -61,8 +61,11 @@ pub fn page(surface: &Surface, name: &TopicName, query: HistoryQuery) -> Respons
         };
         return answer::json(&nothing);
     };
-    let start = query.since.map_or(Start::Last(usize::MAX), Start::Since);
-    let found = surface.hub.history(&topic, start, query.limit, Instant::now());
+    let now = Instant::now();
+    let found = match query.since {
+        Some(since) => surface.hub.history(&topic, Start::Since(since), query.limit, now),
+        None => from_oldest(&surface.hub, &topic, query.limit, now),
+    };
     let shown = fitting(&found.replay, query.limit);
     let page = Page {
         topic: name.as_str(),
@@ -80,6 +83,19 @@ pub fn page(surface: &Surface, name: &TopicName, query: HistoryQuery) -> Respons
         Ok(body) => answer::json_bytes(body),
         Err(no_room) => problem(Refusal::Overloaded, no_room, surface),
     }
+}
+
+/// The oldest kept publications, at most `limit`; what follows is after the last of them.
+pub(super) fn from_oldest(hub: &Hub, topic: &Topic, limit: usize, now: Instant) -> Joined {
+    // On a busy topic the oldest may be pushed out between the two calls. The third try is content with the newest.
+    for _ in 0..2 {
+        let found = hub.history(topic, Start::Since(hub.before_oldest(topic, now)), limit, now);
+        match found.recovery {
+            Recovery::Complete | Recovery::NotAsked => return found,
+            Recovery::Gap => {}
+        }
+    }
+    hub.history(topic, Start::Last(limit), limit, now)
 }
 
 /// The first of `kept` that make a page.

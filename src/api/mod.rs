@@ -20,6 +20,8 @@ pub mod server_api;
 mod surface;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod topics;
 
 pub use problem::problem;

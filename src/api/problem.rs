@@ -65,8 +65,8 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         Refusal::TooManyTopics => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
         }
-        // Bytes of the body may still be on their way; they must not be read as the next request.
-        Refusal::BodyTimeout => {
+        // The rest of the body may still be on its way: it would have to be read only to be thrown away.
+        Refusal::BodyTimeout | Refusal::BodyTooLarge => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Refusal::OriginRefused
@@ -76,7 +76,6 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::BadTopicName
         | Refusal::BadParameter
         | Refusal::BadBody
-        | Refusal::BodyTooLarge
         | Refusal::PublishNotAllowed
         | Refusal::BadMessage
         | Refusal::InternalError => {}
@@ -86,7 +85,8 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
 
 /// 405 with the methods that are served at this path.
 pub fn method_not_allowed(method: &hyper::Method, allow: &'static str, surface: &Surface) -> Response<Body> {
-    let response = problem(Refusal::MethodNotAllowed, format_args!("{method} is not served here; {allow} is"), surface);
+    let response =
+        problem(Refusal::MethodNotAllowed, format_args!("{method} is not served here; served: {allow}"), surface);
     answer::with(response, ALLOW, allow)
 }
 
@@ -135,5 +135,59 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         | Refusal::BadMessage
         | Refusal::UpgradeRequired
         | Refusal::BodyTimeout => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Rig;
+
+    #[test]
+    fn every_refusal_says_its_code_and_counts() {
+        let rig = Rig::new("");
+        for &refusal in Refusal::ALL {
+            let response = problem(refusal, "", &rig.surface);
+            assert_eq!(response.status(), refusal.status());
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(rig.surface.counters.refused[refusal.index()].get(), 1);
+            let needs_retry_after = refusal.status() == hyper::StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), needs_retry_after, "{refusal:?}");
+            let needs_upgrade = refusal.status() == hyper::StatusCode::UPGRADE_REQUIRED;
+            assert_eq!(response.headers().contains_key(UPGRADE), needs_upgrade, "{refusal:?}");
+            assert_eq!(response.headers().contains_key(SEC_WEBSOCKET_VERSION), needs_upgrade, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn what_helps_an_attacker_is_shown_in_demo_mode_only() {
+        for (demo, shown) in [(false, false), (true, true)] {
+            let mut rig = Rig::new("");
+            rig.surface.demo = demo;
+            let told = |refusal| rig.json(problem(refusal, "the detail", &rig.surface)).get("detail").is_some();
+            for secret in
+                [Refusal::OriginRefused, Refusal::UnknownKey, Refusal::PublishNotAllowed, Refusal::InternalError]
+            {
+                assert_eq!(told(secret), shown, "{secret:?} in demo: {demo}");
+            }
+            assert!(told(Refusal::BadParameter));
+        }
+    }
+
+    #[test]
+    fn a_detail_is_cut_between_characters() {
+        let rig = Rig::new("");
+        let long = "聊".repeat(1000);
+        let body = rig.json(problem(Refusal::BadParameter, &long, &rig.surface));
+        assert_eq!(body["detail"].as_str().unwrap().len(), DETAIL_LIMIT_BYTES / 3 * 3);
+    }
+
+    #[test]
+    fn the_documentation_explains_every_refusal() {
+        let docs = include_str!("../../docs/http.md");
+        for &refusal in Refusal::ALL {
+            let heading = format!("\n#### {}\n\n{}", refusal.code(), refusal.status().as_u16());
+            assert!(docs.contains(&heading), "docs/http.md lacks {heading:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use hyper::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::history::fitting;
+use super::history::{fitting, from_oldest};
 use super::keys::KeyCheck;
 use super::problem::problem;
 use super::publish::publish;
@@ -383,13 +383,15 @@ fn history(surface: &Surface, body: &[u8]) -> Answered {
         return result(&History { publications: Vec::new(), epoch: String::new(), offset: 0 });
     };
     let now = Instant::now();
-    let start = match request.since {
-        Some(since) => Start::Since(position(surface, &topic, &since, now)?),
-        None if limit == 0 => Start::Now,
-        None if reverse => Start::Last(limit),
-        None => Start::Last(usize::MAX),
+    let found = match request.since {
+        Some(since) => {
+            let start = Start::Since(position(surface, &topic, &since, now)?);
+            surface.hub.history(&topic, start, limit, now)
+        }
+        None if limit == 0 => surface.hub.history(&topic, Start::Now, limit, now),
+        None if reverse => surface.hub.history(&topic, Start::Last(limit), limit, now),
+        None => from_oldest(&surface.hub, &topic, limit, now),
     };
-    let found = surface.hub.history(&topic, start, limit, now);
     match found.recovery {
         Recovery::Gap => return Err(ApiError::unrecoverable_position().into()),
         Recovery::Complete | Recovery::NotAsked => {}

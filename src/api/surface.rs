@@ -95,7 +95,7 @@ impl Surface {
             pages: Pages::new(&config)?,
             keys: ApiKeys::new(&config.api),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
-            health: Health::new(),
+            health: Health::default(),
             node: uuid::Uuid::new_v4().to_string(),
             started_unix: now_unix.saturating_sub(since_start),
             origins,

@@ -7,7 +7,8 @@ use super::settings::Tick;
 
 impl Fanout {
     /// Whom to [`Fanout::visit`] next in this sweep. `None` ends the sweep: nobody is left, or it has had its
-    /// [`super::Settings::sweep_visits`]; [`Fanout::has_work`] tells which. The next call begins another.
+    /// [`super::Settings::sweep_visits`]; [`Fanout::has_work`] tells which. The next call begins another. Who is named
+    /// must be visited, or it waits for the next publication.
     ///
     /// Members at head are passed at about a nanosecond each (bench `fanout/pass_at_head`).
     #[expect(clippy::should_implement_trait, reason = "a sweep goes on after its None")]

@@ -102,6 +102,11 @@ impl History {
         self.ring.range(first..)
     }
 
+    /// The oldest that has not expired.
+    pub(super) fn oldest(&self, now: Instant) -> Option<Offset> {
+        self.ring.get(self.expired(now)).map(|oldest| oldest.offset)
+    }
+
     /// Takes away, oldest first, at most `at_most` while `wanted(its expiry, bytes taken away before)`.
     pub(super) fn shed_while(&mut self, at_most: usize, wanted: impl Fn(Instant, usize) -> bool) -> Vec<Retained> {
         let before = self.bytes;
@@ -147,5 +152,170 @@ impl History {
         let gone = self.ring.pop_front()?;
         self.bytes -= gone.charge_bytes();
         Some(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn retained(offset: u64, accepted: Instant) -> Retained {
+        Retained { offset: Offset(offset), kind: Kind::Text, payload: Bytes::from_static(b"payload"), accepted }
+    }
+
+    fn filled(size: usize, count: u64, now: Instant) -> History {
+        let mut history = History::new(Keep { size, ttl: TTL });
+        for offset in 1..=count {
+            let gone = history.push(retained(offset, now), now);
+            assert_eq!(gone.len(), usize::from(offset > size as u64));
+        }
+        history
+    }
+
+    fn offsets<'a>(kept: impl Iterator<Item = &'a Retained>) -> Vec<u64> {
+        kept.map(|one| one.offset.0).collect()
+    }
+
+    fn since(history: &History, offset: u64, top: u64, now: Instant) -> Option<Vec<u64>> {
+        history.since(Offset(offset), Offset(top), now).map(offsets)
+    }
+
+    #[test]
+    fn at_its_size_the_oldest_goes_for_the_newest() {
+        let now = Instant::now();
+        let history = filled(3, 5, now);
+        assert_eq!(offsets(history.last(usize::MAX, now)), [3, 4, 5]);
+        assert_eq!(history.weight(), Weight { publications: 3, bytes: 3 * (7 + Retained::OVERHEAD_BYTES) });
+    }
+
+    #[test]
+    fn only_a_position_after_which_nothing_is_gone_is_honoured() {
+        let now = Instant::now();
+        let history = filled(3, 5, now);
+        assert_eq!(since(&history, 1, 5, now), None);
+        assert_eq!(since(&history, 2, 5, now), Some(vec![3, 4, 5]));
+        assert_eq!(since(&history, 5, 5, now), Some(vec![]));
+        assert_eq!(since(&history, 6, 5, now), None);
+    }
+
+    #[test]
+    fn without_history_only_the_top_is_honoured() {
+        let now = Instant::now();
+        let mut history = History::new(Keep { size: 0, ttl: TTL });
+        assert_eq!(history.push(retained(1, now), now).len(), 1);
+        assert!(!history.keeps() && history.is_empty());
+        assert_eq!(since(&history, 1, 1, now), Some(vec![]));
+        assert_eq!(since(&history, 0, 1, now), None);
+    }
+
+    #[test]
+    fn what_has_expired_is_not_served_even_before_it_is_taken_away() {
+        let start = Instant::now();
+        let mut history = filled(10, 2, start);
+        let later = start + Duration::from_secs(4);
+        assert!(history.push(retained(3, later), later).is_empty());
+        let just_before = start + TTL - Duration::from_nanos(1);
+        assert_eq!(since(&history, 0, 3, just_before), Some(vec![1, 2, 3]));
+        assert_eq!(since(&history, 0, 3, start + TTL), None);
+        assert_eq!(since(&history, 2, 3, start + TTL), Some(vec![3]));
+        assert_eq!(offsets(history.last(3, start + TTL)), [3]);
+        assert_eq!(history.weight().publications, 3);
+    }
+
+    #[test]
+    fn a_push_takes_at_most_two_expired_ones_away() {
+        let start = Instant::now();
+        let mut history = filled(10, 5, start);
+        let gone = history.push(retained(6, start + TTL), start + TTL);
+        assert_eq!(offsets(gone.iter()), [1, 2]);
+        assert_eq!(history.weight().publications, 4);
+    }
+
+    #[test]
+    fn shedding_takes_the_oldest_that_are_wanted_up_to_the_number_allowed() {
+        let start = Instant::now();
+        let mut history = filled(10, 6, start);
+        assert_eq!(history.expiry(), Some(start + TTL));
+        assert_eq!(offsets(history.shed_while(2, |expiry, _| expiry <= start + TTL).iter()), [1, 2]);
+        assert!(history.shed_while(2, |expiry, _| expiry < start + TTL).is_empty());
+        let one = 7 + Retained::OVERHEAD_BYTES;
+        assert_eq!(offsets(history.shed_while(10, |_, freed| freed < one + 1).iter()), [3, 4]);
+        assert_eq!(offsets(history.shed_while(10, |_, _| true).iter()), [5, 6]);
+        assert_eq!((history.weight(), history.expiry()), (Weight::default(), None));
+    }
+
+    #[test]
+    fn a_time_to_live_beyond_the_range_of_the_clock_means_never() {
+        let now = Instant::now();
+        let mut history = History::new(Keep { size: 1, ttl: Duration::MAX });
+        assert!(history.push(retained(1, now), now).is_empty());
+        assert_eq!(since(&history, 0, 1, now + Duration::from_secs(86_400 * 365)), Some(vec![1]));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push,
+        Wait(u64),
+        Expire(usize),
+        Since(u64),
+        Last(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Push),
+            1 => (1..6u64).prop_map(Step::Wait),
+            1 => (0..4usize).prop_map(Step::Expire),
+            2 => (0..40u64).prop_map(Step::Since),
+            1 => (0..8usize).prop_map(Step::Last),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn history_is_as_a_list_of_everything_ever_accepted(
+            size in 0..6usize,
+            steps in proptest::collection::vec(step(), 1..60),
+        ) {
+            let start = Instant::now();
+            let mut now = start;
+            let mut history = History::new(Keep { size, ttl: TTL });
+            // The model keeps all there ever was, and says what should be served of it.
+            let mut all: Vec<Retained> = Vec::new();
+            for step in steps {
+                let top = all.len() as u64;
+                let served: Vec<u64> = offsets(
+                    all.iter().skip(all.len().saturating_sub(size)).filter(|one| one.accepted + TTL > now),
+                );
+                match step {
+                    Step::Push => {
+                        all.push(retained(top + 1, now));
+                        let _ = history.push(retained(top + 1, now), now);
+                    }
+                    Step::Wait(secs) => now += Duration::from_secs(secs),
+                    Step::Expire(at_most) => {
+                        let gone = history.shed_while(at_most, |expiry, _| expiry <= now);
+                        prop_assert!(gone.len() <= at_most);
+                        prop_assert!(gone.iter().all(|one| one.accepted + TTL <= now));
+                    }
+                    Step::Since(offset) => {
+                        let wanted: Vec<u64> = (offset + 1..=top).collect();
+                        let complete = offset <= top && wanted.iter().all(|one| served.contains(one));
+                        prop_assert_eq!(since(&history, offset, top, now), complete.then_some(wanted));
+                    }
+                    Step::Last(count) => {
+                        let wanted = &served[served.len().saturating_sub(count)..];
+                        prop_assert_eq!(offsets(history.last(count, now)), wanted);
+                    }
+                }
+                prop_assert!(history.weight().publications <= size);
+                let entry = 7 + Retained::OVERHEAD_BYTES;
+                prop_assert_eq!(history.weight().bytes, history.weight().publications * entry);
+            }
+        }
     }
 }

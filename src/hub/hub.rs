@@ -10,6 +10,7 @@ use super::joined::{Joined, Start};
 use super::mailbox::Mailbox;
 use super::node::Node;
 use super::outcome::Outcome;
+use super::position::Position;
 use super::publication::Draft;
 use super::registry::Registry;
 use super::rules::Rules;
@@ -125,6 +126,12 @@ impl Hub {
     /// After a position: the first `limit` of them, so that the last one's position leads to the next page.
     pub fn history(&self, topic: &Topic, start: Start, limit: usize, now: Instant) -> Joined {
         topic.read(start, limit, now)
+    }
+
+    /// The position after which [`Hub::history`] gives everything that is kept, oldest first: for those who page through
+    /// it from the start. It may be gone by the time it is used.
+    pub fn before_oldest(&self, topic: &Topic, now: Instant) -> Position {
+        topic.before_oldest(now)
     }
 
     /// Sends a canary through every mailbox; [`Canary::done`] tells when all workers have seen it.

@@ -169,6 +169,13 @@ impl Topic {
         self.read_locked(&lock(&self.state), start, limit, now)
     }
 
+    /// The position just before the oldest kept publication, or the top if none is kept.
+    pub(super) fn before_oldest(&self, now: Instant) -> Position {
+        let state = lock(&self.state);
+        let offset = state.history.oldest(now).map_or(state.top, |oldest| Offset(oldest.0 - 1));
+        Position { epoch: self.epoch, offset }
+    }
+
     fn read_locked(&self, state: &State, start: Start, limit: usize, now: Instant) -> Joined {
         let top = Position { epoch: self.epoch, offset: state.top };
         let (replay, recovery) = match start {

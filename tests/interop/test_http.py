@@ -146,6 +146,13 @@ def test_a_body_over_the_limit_is_refused(hub):
     assert (answer.status, answer.json()["code"]) == (413, "body-too-large")
 
 
+@pytest.mark.parametrize("headers", [b"", b"Expect: 100-continue\r\n"], ids=["plain", "expecting"])
+def test_a_refusal_that_needs_no_body_arrives_before_the_body_does(hub, headers):
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=SOON) as client:
+        client.sendall(b"POST /topics/closed HTTP/1.1\r\nHost: x\r\n%sContent-Length: 5\r\n\r\n" % headers)
+        assert client.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
 HANDSHAKE = {
     "Connection": "Upgrade", "Upgrade": "websocket",
     "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",

@@ -22,9 +22,9 @@ const SHORT: [&str; 4] = ["--duration", "0.3", "--warmup", "0.1"];
 fn assert_clean_floor(arguments: &[&str]) -> Value {
     let (content, report) = report(&[&["floor"], &SHORT[..], arguments].concat());
     assert!(content, "{report}");
-    assert!(report["deliveries"].as_u64().unwrap() > 0, "{report}");
+    // Over the whole run: the measured part of a run this short can be empty on a machine that is busy elsewhere.
+    assert!(report["verdict"]["in_order"].as_u64().unwrap() > 0, "{report}");
     assert_eq!(report["verdict"]["lost"], 0, "{report}");
-    assert!(report["latency"]["p50_us"].as_f64().unwrap() > 0.0, "{report}");
     assert!(report["server"]["pid"].as_i64().unwrap() > 0, "{report}");
     report
 }
@@ -49,6 +49,8 @@ fn an_open_loop_publishes_at_its_rate() {
     let published = report["verdict"]["in_order"].as_u64().unwrap() / 5;
     let unpublished = report["unpublished"].as_u64().unwrap();
     assert!((399..=401).contains(&(published + unpublished)), "{report}");
+    assert!(report["latency"]["count"].as_u64().unwrap() <= 5 * 301, "{report}");
+    assert!(report["latency"]["p50_us"].as_f64() <= report["latency"]["p99_us"].as_f64(), "{report}");
 }
 
 #[test]

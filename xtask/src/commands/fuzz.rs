@@ -11,7 +11,7 @@ use crate::machine::{CargoTool, Place};
 use crate::run::{Report, Step};
 
 /// Building a target with coverage and the address sanitizer, from nothing on two cores.
-const BUILD_DEADLINE: Duration = Duration::from_secs(900);
+const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// Builds and runs each target for `seconds`; a crash fails the run and names the input that reproduces it.
 pub(crate) fn run(place: &Place, seconds: u64, only: &[String]) -> anyhow::Result<Report> {
