@@ -222,7 +222,7 @@ fn welcome_greets_and_answers() {
     assert_eq!(socket.text(), "Welcome to the WebSocket server!");
     socket.send_text("thanks");
     assert_eq!(socket.text(), "You said: thanks");
-    for origin in ["http://evil.example", "https://localhost", "http://localhost.evil.example", "null"] {
+    for origin in ["http://evil.example", "http://localhost.evil.example", "null"] {
         let refused = WebSocket::try_open(hub.address(), "/ws", &[("Origin", origin)]).unwrap_err();
         assert_eq!(refused.status, 403, "{origin}");
     }

@@ -379,7 +379,7 @@ fn pipelined_posts_are_published_and_answered_in_their_order() {
 #[test]
 fn garbage_is_answered_400_or_dropped() {
     let hub = hub();
-    for garbage in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"hello\r\n\r\n", b"\r\n\r\n\r\n\r\n"] {
+    for garbage in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"hello\r\n\r\n"] {
         let mut socket = Socket::connect(hub.address());
         socket.send(garbage);
         let answer = String::from_utf8_lossy(&socket.read_to_end()).into_owned();

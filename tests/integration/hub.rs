@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fanfare::admin::counters::{Counter, Counters, Protocol};
 use fanfare::close_reason::CloseReason;
-use fanfare::config::{Config, Loaded, Source};
+use fanfare::config::{Config, Loaded, Source, Span};
 use fanfare::server::{RunError, Server};
 
 use crate::client::{Events, Http, WebSocket};
@@ -29,7 +29,11 @@ impl TestHub {
     /// The same with a function that a worker calls a second after 64 handshakes.
     #[track_caller]
     pub(crate) fn start_with(workers: usize, config: &str, collect: fn()) -> Self {
-        let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = {workers}\n{config}");
+        let mut text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = {workers}\n{config}\n");
+        if !config.contains("[liveness]") {
+            // Pings come when they come: only tests about them have any.
+            text.push_str("[liveness]\nping_interval = \"1d\"\n");
+        }
         let config = match Config::from_toml(&text, &root()) {
             Ok(config) => config,
             Err(error) => panic!("{error}"),
@@ -45,6 +49,7 @@ impl TestHub {
         let mut config = Config::from_toml(&text, path.parent().unwrap()).unwrap();
         config.server.listen = vec!["127.0.0.1:0".parse().unwrap()];
         config.server.workers = 2;
+        config.liveness.ping_interval = Span::secs(24 * 3600);
         Self::serve(config, || {})
     }
 

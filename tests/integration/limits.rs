@@ -27,8 +27,9 @@ fn a_message_of_the_limit_is_published_and_one_byte_more_is_not() {
     socket.send_text(&"x".repeat(1001));
     assert_eq!(socket.close_code(), 1009);
     assert_eq!(socket.hear(), Heard::End);
+    drop(socket);
     subscriber.assert_nothing_came();
-    assert_eq!(hub.closed(Protocol::Topic, CloseReason::MessageTooBig), 1);
+    eventually("it is counted", || hub.closed(Protocol::Topic, CloseReason::MessageTooBig) == 1);
 }
 
 #[test]

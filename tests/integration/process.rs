@@ -21,7 +21,7 @@ pub(crate) struct Process {
 }
 
 const CONFIG: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 2\ndrain = \"3s\"\n\
-    [[topics]]\npattern = \"*\"\npublish = \"anyone\"\n";
+    [liveness]\nping_interval = \"1d\"\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\n";
 
 fn config_file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ impl Process {
         // Read on to the end: a full pipe would stop the hub.
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|one| line.send(one)));
         let mut process = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), log, _directory: directory };
-        process.address = process.logged("listening", |line| line["fields"]["address"].as_str()?.parse().ok());
+        process.address = process.logged("listening", |line| line["address"].as_str()?.parse().ok());
         process
     }
 
@@ -69,7 +69,7 @@ impl Process {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.log.recv_timeout(left) else { panic!("no {message:?} in the log: {before:#?}") };
             if let Ok(json) = serde_json::from_str::<serde_json::Value>(&line)
-                && json["fields"]["message"].as_str().is_some_and(|text| text.contains(message))
+                && json["message"].as_str().is_some_and(|text| text.contains(message))
                 && let Some(taken) = take(&json)
             {
                 return taken;

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::http::request;
-use super::{Response, Socket, response};
+use super::{Socket, response};
 
 /// An open event stream.
 #[derive(Debug)]
 pub(crate) struct Events {
     socket: Socket,
-    pub(crate) head: Response,
     /// Text that came and is not interpreted yet.
     text: String,
     ended: bool,
@@ -61,7 +60,7 @@ impl Events {
         assert_eq!(head.header("transfer-encoding"), Some("chunked"), "{head:?}");
         assert_eq!(head.header("x-accel-buffering"), Some("no"));
         let (text, last_id) = (String::new(), String::new());
-        Self { socket, head, text, ended: false, last_id, retry_ms: None, comments: Vec::new() }
+        Self { socket, text, ended: false, last_id, retry_ms: None, comments: Vec::new() }
     }
 
     /// Takes in one more chunk; `None` when the stream has ended as it should. Cut off, it is a failure.
