@@ -17,7 +17,7 @@ use crate::api::{Surface, SurfaceError};
 use crate::config::{Config, Loaded, Source};
 use crate::hub::{Hub, Mailbox, WorkerId};
 use crate::session::{Behaviour, CompileError};
-use crate::worker::{Arrival, Bell, Seat, Worker};
+use crate::worker::{Arrival, Bell, Quiet, Seat, Worker};
 
 /// Sockets on their way to one worker. More than a burst of accepts leaves; see `Arrivals`.
 const ARRIVALS: usize = 4096;
@@ -113,6 +113,7 @@ impl Server {
         let (ways, arrivals): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| crossbeam_channel::bounded::<Arrival>(ARRIVALS)).unzip();
         let ways: Arc<[_]> = ways.into();
+        let quiet: Arc<Quiet> = Arc::default();
         let cores = cores();
         let mut server = Self { surface: Arc::clone(&surface), addresses, draining, shards: Vec::new() };
         for (shard, ((listeners, bell), arrivals)) in listeners.into_iter().zip(bells).zip(arrivals).enumerate() {
@@ -126,6 +127,7 @@ impl Server {
                 arrivals,
                 ways: Arc::clone(&ways),
                 draining: drained.clone(),
+                quiet: Arc::clone(&quiet),
                 collect,
             };
             // More workers than cores would only be pinned on top of each other.
@@ -243,7 +245,7 @@ fn announce(loaded: &Loaded, server: &Server, descriptors: u64) {
     tracing::info!(
         connections = config.limits.connections,
         topics = config.limits.topics,
-        message = %config.limits.message,
+        message_size = %config.limits.message,
         memory = %memory.total(),
         "limits (memory: the sum of what they allow)"
     );

@@ -55,6 +55,7 @@ pub(crate) fn decide<B>(surface: &Surface, request: &Request<B>) -> Decision {
         _ => return Decision::Plain,
     };
     match decided {
+        Ok(_) if surface.hub.is_draining() => Decision::Refused(Refusal::Draining, String::new()),
         Ok(opening) => Decision::Open(opening),
         Err((refusal, detail)) => Decision::Refused(refusal, detail),
     }

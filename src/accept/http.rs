@@ -1,6 +1,6 @@
 //! The ordinary way: a hyper connection in a task of its worker's thread. It can still open a socket or a stream.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
@@ -67,7 +67,8 @@ pub(crate) async fn serve(
         let opened = Rc::clone(&opened);
         Box::pin(async move { Ok::<_, std::convert::Infallible>(answer(&surface, request, &opened).await) })
     });
-    let io = TokioIo::new(Rewound { head, stream, blocked: false });
+    let blocked = Rc::new(Cell::new(false));
+    let io = TokioIo::new(Rewound { head, stream, blocked: Rc::clone(&blocked) });
     let mut connection = builder.serve_connection(io, service);
     let mut drained = pin!(async move { drain.wait_for(|&draining| draining).await.is_ok() });
     let mut drain_seen = false;
@@ -80,7 +81,7 @@ pub(crate) async fn serve(
             Poll::Ready(result) => Poll::Ready(result),
             // A stream's answer never ends for hyper; once its head is written the socket is ours. Whether it is
             // written shows in the socket: hyper flushes before it returns, unless the kernel refused bytes.
-            Poll::Pending if opened.borrow().is_some() => Poll::Ready(Ok(())),
+            Poll::Pending if opened.borrow().is_some() && !blocked.get() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     })
@@ -97,8 +98,8 @@ pub(crate) async fn serve(
     let mut rest = parts.read_buf.to_vec();
     rest.extend_from_slice(&io.head);
     match io.stream.into_std() {
-        Ok(socket) if !io.blocked => Ok(Ended::Opened { socket: socket.into(), opening, rest }),
-        _ => Ok(Ended::Closed),
+        Ok(socket) => Ok(Ended::Opened { socket: socket.into(), opening, rest }),
+        Err(_) => Ok(Ended::Closed),
     }
 }
 
@@ -127,7 +128,7 @@ struct Rewound {
     head: Bytes,
     stream: TcpStream,
     /// Whether the kernel refused bytes at the last write: then hyper still holds some.
-    blocked: bool,
+    blocked: Rc<Cell<bool>>,
 }
 
 impl AsyncRead for Rewound {
@@ -144,7 +145,7 @@ impl AsyncRead for Rewound {
 impl AsyncWrite for Rewound {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.blocked = written.is_pending();
+        self.blocked.set(written.is_pending());
         written
     }
 
@@ -154,7 +155,7 @@ impl AsyncWrite for Rewound {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.blocked = written.is_pending();
+        self.blocked.set(written.is_pending());
         written
     }
 

@@ -1,8 +1,8 @@
 //! The command line: arguments in, exit code out. Data goes to stdout, talk to stderr.
 //!
-//! Reading order: [`arguments`] (what there is), [`run`] (which command does what), [`exit`] (with which code it ends);
-//! then one file per command. The commands that talk to a hub ([`publish`], [`subscribe`], [`health`]) find it with
-//! [`hub_url`], over [`pipeline`] (HTTP) and [`socket`] (WebSocket). Imports `config`, `refusal`, `close_reason` and, to
+//! Reading order: `arguments` (what there is), `run` (which command does what), `exit` (with which code it ends);
+//! then one file per command. The commands that talk to a hub (`publish`, `subscribe`, `health`) find it with
+//! `hub_url`, over `pipeline` (HTTP) and `socket` (WebSocket). Imports `config`, `refusal`, `close_reason` and, to
 //! serve, `server`.
 
 mod arguments;

@@ -1,6 +1,7 @@
 //! `fanfare serve`.
 
-use std::io;
+use std::env;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
@@ -18,7 +19,9 @@ pub(super) fn serve(loaded: &Loaded, collect: fn()) -> Result<(), Failure> {
 fn start_log(log: &Log) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&log.level);
     let filter = filter.map_err(|error| Failure::Configuration(format!("fanfare: log.level: {error}")))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Colours are for eyes: not for files, and not for those who said so (no-color.org).
+    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     let started = match log.format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),

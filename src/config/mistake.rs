@@ -61,7 +61,7 @@ impl Mistakes {
     pub(super) const LIMIT: usize = 20;
 }
 
-/// The first [`Mistakes::LIMIT`] of them.
+/// The first `Mistakes::LIMIT` of them.
 impl From<Vec<Mistake>> for Mistakes {
     fn from(mut mistakes: Vec<Mistake>) -> Self {
         mistakes.truncate(Self::LIMIT);

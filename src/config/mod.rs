@@ -1,8 +1,8 @@
 //! The configuration: one plain struct with defaults, read from TOML and the environment.
 //!
-//! Reading order: [`Config`] and its sections ([`server`], [`limits`], [`topics`], [`endpoints`], …), [`units`];
-//! then how a file becomes one: [`loader`], [`document`] (TOML with the place of every key), [`environment`],
-//! [`check`] (what the types cannot say), [`mistake`] and [`place`] (what is told to the person who wrote it).
+//! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`;
+//! then how a file becomes one: `loader`, `document` (TOML with the place of every key), `environment`,
+//! `check` (what the types cannot say), `mistake` and `place` (what is told to the person who wrote it).
 //! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, and nobody else.
 
 mod address;

@@ -1,6 +1,6 @@
 //! Where topics live beyond this process.
 //!
-//! An engine decides at which position a publication stands. There is one today, [`memory`]: the topic itself decides,
+//! An engine decides at which position a publication stands. There is one today, `memory`: the topic itself decides,
 //! in its critical section, and the answer is there at once.
 //!
 //! A remote engine (Redis, NATS) will be a second variant of [`Engine`]. `Hub::publish` then hands it the draft and the

@@ -4,7 +4,7 @@ use super::connection::ConnectionId;
 use super::fanout::Fanout;
 use super::log::{LogId, PARKED};
 use super::outcome::{Appended, Entry};
-use super::segment::Mark;
+use super::segment::charge_bytes;
 use super::settings::Tick;
 
 impl Fanout {
@@ -21,7 +21,7 @@ impl Fanout {
         if entry.offset <= self.logs[log.0].last {
             return Appended::Ok;
         }
-        if !self.has_room(log, len) || !self.is_within_budget(len) {
+        if !self.has_room(log, len) || !self.is_within_budget(charge_bytes(&entry)) {
             return Appended::Full;
         }
         // Asked only now: making room may have doomed the last one.
@@ -32,8 +32,8 @@ impl Fanout {
         }
         self.activate(log);
         let target = &mut self.logs[log.0];
-        let charge = target.push(&entry, tick, &self.settings, &mut self.spare_segments);
-        self.ledger.grow_logs(charge);
+        target.push(&entry, tick, &self.settings, &mut self.spare_segments);
+        self.ledger.grow_logs(charge_bytes(&entry));
         let takers = target.takers();
         if let Some(active) = &mut target.active {
             active.behind = takers;
@@ -65,10 +65,9 @@ impl Fanout {
         retained == 0 || retained + len <= limit + self.settings.segment_bytes as u64
     }
 
-    /// Whether `len` more bytes fit into the worker's budget, the largest laggards having been doomed if need be.
-    fn is_within_budget(&mut self, len: usize) -> bool {
-        self.outbound_bytes() + len + size_of::<Mark>() <= self.settings.outbound_limit_bytes
-            || self.relieve_budget(len + size_of::<Mark>())
+    /// Whether `bytes` more fit into the worker's budget, the largest laggards having been doomed if need be.
+    fn is_within_budget(&mut self, bytes: usize) -> bool {
+        self.outbound_bytes() + bytes <= self.settings.outbound_limit_bytes || self.relieve_budget(bytes)
     }
 
     /// The frame just appended is not for `excluded`: it looks at each frame from now on until it is past this one.

@@ -83,32 +83,22 @@ impl Log {
         self.members.len() as u32 - self.parked
     }
 
-    /// Puts a frame behind the last one; the log is active. Returns what it adds to the charge.
-    pub(super) fn push(
-        &mut self,
-        entry: &Entry<'_>,
-        tick: Tick,
-        settings: &Settings,
-        spare: &mut Vec<Segment>,
-    ) -> usize {
+    /// Puts a frame behind the last one; the log is active.
+    pub(super) fn push(&mut self, entry: &Entry<'_>, tick: Tick, settings: &Settings, spare: &mut Vec<Segment>) {
         let active = self.active.as_mut().expect("invariant: made active before a push");
         let (head, len) = (self.head, entry.frame.len());
         self.head += len as u64;
         self.last = entry.offset;
         if len >= settings.by_reference_bytes {
-            let segment = Segment::shared(head, entry, tick);
-            let charge = segment.charge_bytes();
-            active.segments.push_back(segment);
-            return charge;
+            active.segments.push_back(Segment::shared(head, entry, tick));
+            return;
         }
-        match active.segments.back_mut() {
-            Some(last) if last.has_room(len, settings.segment_bytes) => last.join(entry, tick, settings.segment_bytes),
-            Some(_) | None => {
-                let mut segment = Segment::joined(head, spare.pop());
-                let charge = segment.join(entry, tick, settings.segment_bytes);
-                active.segments.push_back(segment);
-                charge
-            }
+        let has_room = |last: &Segment| last.has_room(len, settings.segment_bytes);
+        if !active.segments.back().is_some_and(has_room) {
+            active.segments.push_back(Segment::joined(head, spare.pop()));
+        }
+        if let Some(last) = active.segments.back_mut() {
+            last.join(entry, tick, settings.segment_bytes);
         }
     }
 

@@ -262,8 +262,6 @@ impl Fanout {
         if self.connections[slot].seats.spilled() && self.connections[slot].seats.len() <= 2 {
             self.connections[slot].seats.shrink_to_fit();
         }
-        self.drop_kept(log, slot);
-        self.specials.remove(log, slot);
         let target = &mut self.logs[log.0];
         let member = target.members.swap_remove(at as usize);
         if let Some(moved) = target.members.get(at as usize) {
@@ -275,12 +273,16 @@ impl Fanout {
         if target.members.spilled() && count * 2 < target.members.capacity() {
             target.members.grow((count + count / 4).max(1));
         }
-        self.held -= u32::from(member.is(Member::HELD));
         target.restart_round();
         if member.cursor == PARKED {
             target.parked -= 1;
         } else if member.cursor < target.head {
             self.caught_up(log);
+        }
+        self.held -= u32::from(member.is(Member::HELD));
+        if member.is(Member::SPECIAL) {
+            self.drop_kept(log, slot);
+            self.specials.remove(log, slot);
         }
         self.enqueue_active(log);
     }

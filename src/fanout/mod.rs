@@ -37,6 +37,8 @@ mod visit;
 
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod tests;
 
 pub use connection::ConnectionId;
 pub use fanout::Fanout;

@@ -43,10 +43,15 @@ pub(super) struct Part {
 /// Notices made for one visit, with the place of their seat.
 pub(super) type Notices = SmallVec<[(u32, Bytes); 1]>;
 
+/// Room for the slices of a plan, and for its parts: the caller's, since they are too large to be moved about.
+pub(super) type Slices<'a> = SmallVec<[IoSlice<'a>; COMMON]>;
+/// See [`Slices`].
+pub(super) type Parts = SmallVec<[Part; COMMON]>;
+
 /// What one visit offers to the sink.
-pub(super) struct Plan<'a> {
-    pub(super) slices: SmallVec<[IoSlice<'a>; COMMON]>,
-    pub(super) parts: SmallVec<[Part; COMMON]>,
+pub(super) struct Plan<'s, 'a> {
+    slices: &'s mut Slices<'a>,
+    parts: &'s mut Parts,
     pub(super) bytes: usize,
     /// Everything pending is in it.
     pub(super) is_complete: bool,
@@ -56,11 +61,11 @@ pub(super) struct Plan<'a> {
     max_slices: usize,
 }
 
-impl<'a> Plan<'a> {
-    pub(super) fn new(settings: &Settings) -> Self {
+impl<'s, 'a> Plan<'s, 'a> {
+    fn new(settings: &Settings, slices: &'s mut Slices<'a>, parts: &'s mut Parts) -> Self {
         Self {
-            slices: SmallVec::new(),
-            parts: SmallVec::new(),
+            slices,
+            parts,
             bytes: 0,
             is_complete: true,
             has_special: false,
@@ -158,9 +163,32 @@ impl Fanout {
         notices
     }
 
+    /// The one slice that is all a connection has pending, if it is so: by far the most frequent plan. Twice as fast as
+    /// the general one (bench `fanout/sweep`).
+    pub(super) fn sole_part(&self, slot: u32) -> Option<(Part, &[u8])> {
+        let conn = &self.connections[slot];
+        let (None, [seat]) = (&conn.owed, &conn.seats[..]) else { return None };
+        let log = &self.logs[seat.log.0];
+        let member = log.members[seat.at as usize];
+        if member.flags != 0 || member.cursor >= log.head {
+            return None;
+        }
+        let segment = log.active.as_ref()?.segments.back().filter(|last| last.start <= member.cursor)?;
+        let slice = segment.slice(member.cursor, log.head);
+        let publications = (segment.marks.len() - segment.frame_at(member.cursor)) as u32;
+        let what = What::Frames { seat: 0, from: member.cursor, to: log.head, publications };
+        Some((Part { what, len: slice.len() }, slice))
+    }
+
     /// Plans one visit: tail, outbox, topics, close frame; at most as much as the settings say.
-    pub(super) fn plan<'a>(&'a self, slot: u32, notices: &'a Notices) -> Plan<'a> {
-        let mut plan = Plan::new(&self.settings);
+    pub(super) fn plan<'s, 'a>(
+        &'a self,
+        slot: u32,
+        notices: &'a Notices,
+        slices: &'s mut Slices<'a>,
+        parts: &'s mut Parts,
+    ) -> Plan<'s, 'a> {
+        let mut plan = Plan::new(&self.settings, slices, parts);
         let conn = &self.connections[slot];
         if let Some(owed) = &conn.owed {
             if let Some(tail) = &owed.tail {
@@ -190,7 +218,7 @@ impl Fanout {
         plan
     }
 
-    fn plan_seat<'a>(&'a self, plan: &mut Plan<'a>, conn: &'a Connection, place: usize, notices: &'a Notices) {
+    fn plan_seat<'a>(&'a self, plan: &mut Plan<'_, 'a>, conn: &'a Connection, place: usize, notices: &'a Notices) {
         let seat = conn.seats[place];
         let log = &self.logs[seat.log.0];
         let member = &log.members[seat.at as usize];

@@ -168,10 +168,10 @@ impl Fanout {
 
     /// Dooms the largest laggards until `len` more bytes fit into the budget. Says whether they do.
     ///
-    /// While the ring has members to reach, nobody is doomed: the sweep alone may free enough.
+    /// While the sweep has someone to reach, nobody is doomed: that alone may free enough.
     pub(super) fn relieve_budget(&mut self, len: usize) -> bool {
         let limit = self.settings.outbound_limit_bytes;
-        if !self.ring.is_empty() || self.urgent.is_some() {
+        if self.has_someone_to_reach() {
             return self.outbound_bytes() + len <= limit;
         }
         let mut laggards: Vec<(usize, u32)> = self.laggards().map(|slot| (self.debt_bytes(slot), slot)).collect();

@@ -22,6 +22,20 @@ pub(super) struct Mark {
 pub(super) struct Extra {
     pub(super) key: u64,
     pub(super) exclude: Option<ConnectionId>,
+    /// The number of the frame in its segment.
+    index: u32,
+}
+
+impl Extra {
+    fn of(entry: &Entry<'_>, index: usize) -> Option<Self> {
+        let is_plain = entry.key == 0 && entry.exclude.is_none();
+        (!is_plain).then_some(Self { key: entry.key, exclude: entry.exclude, index: index as u32 })
+    }
+}
+
+/// What a publication is charged with in the budget: its bytes and its mark.
+pub(super) fn charge_bytes(entry: &Entry<'_>) -> usize {
+    entry.frame.len() + size_of::<Mark>() + Extra::of(entry, 0).map_or(0, |_| size_of::<Extra>())
 }
 
 #[derive(Debug)]
@@ -39,7 +53,7 @@ pub(super) struct Segment {
     pub(super) start: u64,
     body: Body,
     pub(super) marks: SmallVec<[Mark; 1]>,
-    /// One per mark, or empty if no frame has any.
+    /// By frame number; most segments have none.
     extras: Vec<Extra>,
 }
 
@@ -81,9 +95,8 @@ impl Segment {
         }
     }
 
-    /// Copies a frame behind the others. Returns what it adds to the charge.
-    pub(super) fn join(&mut self, entry: &Entry<'_>, tick: Tick, segment_bytes: usize) -> usize {
-        let before = self.charge_bytes();
+    /// Copies a frame behind the others.
+    pub(super) fn join(&mut self, entry: &Entry<'_>, tick: Tick, segment_bytes: usize) {
         match &mut self.body {
             Body::Joined(bytes) => {
                 let (len, capacity) = (entry.frame.len(), bytes.capacity());
@@ -96,15 +109,10 @@ impl Segment {
             Body::Shared(_) => unreachable!("invariant: has_room was asked"),
         }
         self.mark(entry, tick);
-        self.charge_bytes() - before
     }
 
     fn mark(&mut self, entry: &Entry<'_>, tick: Tick) {
-        let extra = Extra { key: entry.key, exclude: entry.exclude };
-        if extra.key != 0 || extra.exclude.is_some() || !self.extras.is_empty() {
-            self.extras.resize(self.marks.len(), Extra::default());
-            self.extras.push(extra);
-        }
+        self.extras.extend(Extra::of(entry, self.marks.len()));
         let end = u32::try_from(self.bytes().len()).expect("invariant: a frame is below 4 GiB, a segment far below");
         self.marks.push(Mark { end, tick, offset: entry.offset });
     }
@@ -149,8 +157,13 @@ impl Segment {
             start: self.start + u64::from(from),
             end: self.start + u64::from(mark.end),
             offset: mark.offset,
-            extra: self.extras.get(index).copied().unwrap_or_default(),
+            extra: self.extra(index),
         }
+    }
+
+    fn extra(&self, index: usize) -> Extra {
+        let place = self.extras.binary_search_by_key(&(index as u32), |extra| extra.index);
+        place.map_or_else(|_| Extra::default(), |place| self.extras[place])
     }
 
     /// The bytes between two log positions inside it.
@@ -171,6 +184,15 @@ impl Segment {
         match &self.body {
             Body::Joined(_) => None,
             Body::Shared(frame) => Some(frame),
+        }
+    }
+
+    /// Bytes its joined frames have room for.
+    #[cfg(test)]
+    pub(super) fn room_bytes(&self) -> usize {
+        match &self.body {
+            Body::Joined(bytes) => bytes.capacity(),
+            Body::Shared(frame) => frame.len(),
         }
     }
 

@@ -7,7 +7,8 @@ use super::settings::Tick;
 
 impl Fanout {
     /// Whom to [`Fanout::visit`] next in this sweep. `None` ends the sweep: nobody is left, or it has had its
-    /// [`super::Settings::sweep_visits`]; [`Fanout::has_work`] tells which. The next call begins another.
+    /// [`super::Settings::sweep_visits`]; [`Fanout::has_work`] tells which. The next call begins another. Who is named
+    /// must be visited, or it waits for the next publication.
     ///
     /// Members at head are passed at about a nanosecond each (bench `fanout/pass_at_head`).
     #[expect(clippy::should_implement_trait, reason = "a sweep goes on after its None")]
@@ -61,11 +62,32 @@ impl Fanout {
                 self.turn_left -= 1;
                 return Some(slot);
             }
-            self.ring.pop_front();
-            self.logs[log.0].queued = false;
-            self.turn_left = self.settings.turn_members;
+            self.leave_ring();
         }
         None
+    }
+
+    /// Whether a log has someone behind who can be written to. Who is found will be visited next; logs without are taken
+    /// off the ring, since every join and every leave puts them there.
+    pub(super) fn has_someone_to_reach(&mut self) -> bool {
+        while let Some(log) = self.urgent.or(self.ring.front().copied()) {
+            if let Some(slot) = self.step(log) {
+                self.enqueue_ready(slot);
+                return true;
+            }
+            if self.urgent.take().is_none() {
+                self.leave_ring();
+            }
+        }
+        false
+    }
+
+    /// Takes the front log off the ring.
+    fn leave_ring(&mut self) {
+        if let Some(log) = self.ring.pop_front() {
+            self.logs[log.0].queued = false;
+        }
+        self.turn_left = self.settings.turn_members;
     }
 
     /// The next member in the round of `log` who can be written to and is behind. `None`: the round is over.

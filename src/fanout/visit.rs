@@ -9,8 +9,16 @@ use super::fanout::Fanout;
 use super::ledger::Hold;
 use super::log::LogId;
 use super::outcome::{Missed, Sent, Visited, Writer};
-use super::plan::{Notices, Part, Plan, What};
+use super::plan::{Notices, Part, Parts, Slices, What};
 use super::settings::Tick;
+
+/// A plan without its slices.
+#[derive(Clone, Copy)]
+struct Outline {
+    bytes: usize,
+    is_complete: bool,
+    has_special: bool,
+}
 
 #[derive(Default)]
 struct Tally {
@@ -41,17 +49,40 @@ impl Fanout {
             Some(_) => {}
         }
         let slot = connection.index;
+        if let Some((part, slice)) = self.sole_part(slot) {
+            let sent = sink(&[IoSlice::new(slice)]);
+            let outline = Outline { bytes: part.len, is_complete: true, has_special: false };
+            return self.settle(slot, tick, sent, &[part], outline, &Notices::new());
+        }
         let notices = self.make_notices(slot, notice);
-        let Plan { slices, parts, bytes: planned_bytes, is_complete, has_special, .. } = self.plan(slot, &notices);
-        let sent = if planned_bytes == 0 { Sent::Wrote(0) } else { sink(&slices) };
-        drop(slices);
+        let mut parts = Parts::new();
+        let (sent, outline) = {
+            let mut slices = Slices::new();
+            let plan = self.plan(slot, &notices, &mut slices, &mut parts);
+            let outline = Outline { bytes: plan.bytes, is_complete: plan.is_complete, has_special: plan.has_special };
+            (if outline.bytes == 0 { Sent::Wrote(0) } else { sink(&slices) }, outline)
+        };
+        self.settle(slot, tick, sent, &parts, outline, &notices)
+    }
+
+    /// Moves on past what was written, and says how the connection stands.
+    fn settle(
+        &mut self,
+        slot: u32,
+        tick: Tick,
+        sent: Sent,
+        parts: &[Part],
+        outline: Outline,
+        notices: &Notices,
+    ) -> Visited {
+        let Outline { bytes: planned_bytes, is_complete, has_special } = outline;
+        let mut tally = Tally::default();
         let written = match sent {
             Sent::Wrote(written) => written.min(planned_bytes),
             Sent::Blocked => 0,
-            Sent::Dead => return over(Writer::Dead),
+            Sent::Dead => return Visited { publications: 0, bytes: 0, writer: Writer::Dead },
         };
-        let mut tally = Tally::default();
-        self.settle(slot, &parts, written, is_complete, &notices, &mut tally);
+        self.move_on(slot, parts, written, is_complete, notices, &mut tally);
         if has_special {
             for place in 0..self.connections[slot].seats.len() {
                 let (log, at) = self.seat(slot, place);
@@ -73,8 +104,8 @@ impl Fanout {
         Visited { publications: tally.publications, bytes: tally.bytes, writer }
     }
 
-    /// Moves on past what was written, and gives the seats behind the first that was not served the next turn.
-    fn settle(
+    /// Moves on past what was written, and gives the seats behind the last that was served the next turn.
+    fn move_on(
         &mut self,
         slot: u32,
         parts: &[Part],

@@ -1,8 +1,8 @@
 //! Topics: who is interested, what is kept, and in which order everyone sees it.
 //!
-//! Reading order: [`position`], [`topic_name`], [`publication`], [`history`], [`worker_set`] (the interest), [`topic`]
-//! (the sequencer), [`mailbox`] with [`room`] and [`doorbell`] (where a publication leaves for a worker), [`registry`],
-//! [`budget`] and [`idle`] (what goes when), and [`hub`], the door to all of it.
+//! Reading order: `position`, `topic_name`, `publication`, `history`, `worker_set` (the interest), `topic` (the
+//! sequencer), `mailbox` with `room` and `doorbell` (where a publication leaves for a worker), `registry`, `budget` and
+//! `idle` (what goes when), and `hub`, the door to all of it. `promises` tests the whole, `model` its concurrency.
 //! Imports `protocol` (to encode a publication once), `engine`, `config` and `refusal`; never a socket or a session.
 
 mod budget;

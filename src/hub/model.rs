@@ -88,7 +88,7 @@ mod checks {
     use loom::sync::atomic::{AtomicBool, Ordering};
     use loom::thread;
 
-    use super::history::Keep;
+    use super::history::{Keep, Retained};
     use super::joined::{Recovery, Start};
     use super::mailbox::{Letter, Mailbox};
     use super::node::Node;
@@ -101,6 +101,7 @@ mod checks {
     use super::worker_set::WorkerId;
 
     const CHARGE: usize = 1000;
+    const TTL: Duration = Duration::from_secs(60);
 
     /// Every interleaving with at most this many preemptions; two find nearly all mistakes there are to find.
     fn check(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
@@ -144,12 +145,17 @@ mod checks {
     }
 
     fn topic(workers: usize, history: usize) -> Arc<Topic> {
-        let keep = Keep { size: history, ttl: Duration::from_secs(60) };
+        let keep = Keep { size: history, ttl: TTL };
         Arc::new(Topic::new(TopicId(0), TopicName::new("news").unwrap(), 0, Epoch(7), keep, workers))
     }
 
     fn node(workers: &[Worker]) -> Arc<Node> {
-        Arc::new(Node::new(workers.iter().map(|worker| Arc::clone(&worker.mailbox)).collect(), usize::MAX))
+        bounded_node(workers, usize::MAX)
+    }
+
+    fn bounded_node(workers: &[Worker], history_limit_bytes: usize) -> Arc<Node> {
+        let mailboxes = workers.iter().map(|worker| Arc::clone(&worker.mailbox)).collect();
+        Arc::new(Node::new(mailboxes, history_limit_bytes))
     }
 
     fn pop_offset(mailbox: &Mailbox) -> Option<u64> {
@@ -355,6 +361,38 @@ mod checks {
                 let got: Vec<u64> = std::iter::from_fn(|| pop_offset(&reader.mailbox)).collect();
                 assert_eq!(got, [1, 2]);
             }
+        });
+    }
+
+    #[test]
+    fn history_passes_its_bound_by_no_more_than_the_publications_in_flight() {
+        check_bound(|topic, node, now| {
+            assert!(matches!(topic.publish(Draft::text("a"), now, node), Outcome::Accepted(_)));
+        });
+    }
+
+    #[test]
+    fn history_keeps_its_bound_also_while_what_has_expired_is_taken_away() {
+        check_bound(|_, node, now| node.budget.expire(&node.idle, now + TTL, 1));
+    }
+
+    /// Publishes three times with room for one in the history, while another thread does `other`.
+    fn check_bound(other: impl Fn(&Arc<Topic>, &Node, Instant) + Copy + Send + Sync + 'static) {
+        check(2, move || {
+            let now = Instant::now();
+            let entry = 1 + Retained::OVERHEAD_BYTES;
+            let topic = topic(0, 8);
+            let node = bounded_node(&[], entry);
+            let other = {
+                let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
+                thread::spawn(move || other(&topic, &node, now))
+            };
+            for _ in 0..3 {
+                assert!(matches!(topic.publish(Draft::text("a"), now, &node), Outcome::Accepted(_)));
+                assert!(node.budget.weight().bytes <= 2 * entry);
+            }
+            other.join().unwrap();
+            assert!(node.budget.weight().bytes <= entry);
         });
     }
 }

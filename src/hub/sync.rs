@@ -1,6 +1,6 @@
 //! The primitives of the concurrent part of this station, in one place so that the model check can swap them.
 //!
-//! [`super::model`] compiles the same source files a second time over primitives that a checker schedules; nothing else
+//! `hub/model.rs` compiles the same source files a second time over primitives that a checker schedules; nothing else
 //! than what stands here may be used in those files to talk between threads.
 
 use std::sync::PoisonError;

@@ -49,8 +49,10 @@ impl Worker {
         };
         if at_once {
             self.fanout.finish_now(id, last);
+            self.forget_held(id);
         } else {
             self.fanout.finish(id, last);
+            self.read_to_the_close_frame(id);
         }
         self.note_ending(id, reason);
     }
@@ -61,12 +63,12 @@ impl Worker {
         let Some(connection) = self.connection(id) else { return };
         connection.state = State::Closing { for_answer: false };
         self.fanout.finish_now(id, Some(answer));
+        self.forget_held(id);
         self.note_ending(id, CloseReason::ClientClosed);
     }
 
     fn note_ending(&mut self, id: ConnectionId, reason: CloseReason) {
         self.endings.insert(id.index, Ending { id, reason });
-        self.forget_held(id);
         self.catch_ups.remove(&id.index);
         let timeout = Self::ticks(self.seat.surface.config.limits.close_timeout);
         self.wheel.schedule(Due::Close(id), self.tick.wrapping_add(timeout));
@@ -97,13 +99,14 @@ impl Worker {
     fn linger(&mut self, id: ConnectionId) {
         let Some(connection) = self.connection(id) else { return };
         connection.state = State::Lingering;
-        connection.reading = Reading::Polled;
+        connection.reading = Reading::Queued;
         if rustix::net::shutdown(&connection.socket, Shutdown::Write).is_err() {
             self.drop_connection(id, CloseReason::Gone);
             return;
         }
-        // What came before this moment will not be reported again.
-        self.read(id);
+        // What came before this moment will not be reported again. Read in the next turn, since the scratch buffer may be
+        // in use: the client's close frame leads here.
+        self.queued.push_back(id);
     }
 
     /// The close handshake took too long.

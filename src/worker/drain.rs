@@ -1,10 +1,29 @@
 //! The graceful stop of a worker.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::worker::{Accepting, Worker};
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
+use crate::hub::WorkerId;
+
+/// How many workers know of the drain.
+///
+/// Publishers run on workers, and each publish is over before its worker looks for the drain. So when all have seen it,
+/// whatever was or will be acknowledged is in the mailboxes.
+#[derive(Debug, Default)]
+pub(crate) struct Quiet(AtomicUsize);
+
+impl Quiet {
+    fn enter(&self) -> usize {
+        self.0.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// How far the drain is.
 #[derive(Debug, Default)]
@@ -15,8 +34,11 @@ pub(super) struct Drain {
 /// The plan of a drain that has begun.
 #[derive(Debug)]
 struct Course {
-    began: Instant,
     deadline: Instant,
+    /// Until when those are waited for that have not seen the drain yet: a worker that stands still, or is gone.
+    patience: Instant,
+    /// Everything that was acknowledged is in the logs; since then connections are closed.
+    closing_since: Option<Instant>,
     /// The time over which close frames are spread.
     spread: Duration,
     /// Those who were here when it began, in the order in which they will be closed.
@@ -32,8 +54,7 @@ impl Worker {
         self.drain.course.is_some()
     }
 
-    /// Stops accepting, and plans the end of every connection. The hub refuses publishes already, so what is in the
-    /// mailbox now is all there will be.
+    /// Stops accepting, and plans the end of every connection. The hub refuses publishes already.
     pub(super) fn start_drain(&mut self) {
         if self.is_draining() {
             return;
@@ -49,22 +70,38 @@ impl Worker {
         let waiting: Vec<ConnectionId> = self.connections.iter().map(|connection| connection.id).collect();
         let total = waiting.len();
         let quickest = Duration::from_millis((total * 1000 / CLOSES_PER_SECOND) as u64);
-        let course = Course { began: now, deadline: now + window, spread: quickest.min(window / 2), waiting, total };
-        tracing::info!(
-            worker = self.seat.id.0,
-            connections = total,
-            spread_ms = course.spread.as_millis() as u64,
-            "draining"
-        );
-        self.drain.course = Some(course);
-        self.pace_drain();
+        let spread = quickest.min(window / 2);
+        let (deadline, patience) = (now + window, now + window / 4);
+        tracing::info!(worker = self.seat.id.0, connections = total, spread_ms = spread.as_millis() as u64, "draining");
+        self.drain.course = Some(Course { deadline, patience, closing_since: None, spread, waiting, total });
+        let workers = self.seat.ways.len();
+        if self.seat.quiet.enter() == workers {
+            for worker in (0..workers).filter_map(|worker| u16::try_from(worker).ok()) {
+                self.seat.surface.hub.mailbox(WorkerId(worker)).wake();
+            }
+        }
     }
 
     /// Closes those whose turn it is: a fleet that is told to reconnect in the same moment comes back in the same
     /// moment, somewhere else.
     pub(super) fn pace_drain(&mut self) {
         let Some(course) = &mut self.drain.course else { return };
-        let elapsed = Instant::now().duration_since(course.began);
+        if course.waiting.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let began = match course.closing_since {
+            Some(began) => began,
+            None => {
+                let quiet = self.seat.quiet.count() == self.seat.ways.len();
+                let delivered = quiet && self.mailbox.depth() == 0 && self.stuck.is_none();
+                if !delivered && now < course.patience {
+                    return;
+                }
+                *course.closing_since.insert(now)
+            }
+        };
+        let elapsed = now.duration_since(began);
         let due = if course.spread.is_zero() {
             course.total
         } else {

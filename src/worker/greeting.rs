@@ -51,6 +51,14 @@ enum Head {
     Gone,
 }
 
+impl Head {
+    /// A head that ends behind `bytes`: what follows it does not count, and one that comes in one piece is bound by the
+    /// limit as well.
+    fn whole(bytes: usize, limit: usize) -> Self {
+        if bytes > limit { Self::TooLarge } else { Self::Whole }
+    }
+}
+
 impl Worker {
     /// Takes sockets from a listener. `true` if there may be more.
     pub(super) fn accept(&mut self, index: usize) -> bool {
@@ -188,11 +196,15 @@ impl Worker {
                 self.end_greeting(index);
                 false
             }
-            // Too large: hyper says so in the answer.
-            Head::Whole | Head::TooLarge => {
-                let greeting = self.greetings.slots.remove(index as usize);
-                let bytes = if greeting.head.is_empty() { &scratch[..fresh] } else { &greeting.head[..] };
-                self.serve_head(greeting.socket, bytes, polled);
+            Head::Whole => {
+                let Greeting { socket, head, .. } = self.greetings.slots.remove(index as usize);
+                self.serve_head(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
+                false
+            }
+            // Hyper says so in the answer.
+            Head::TooLarge => {
+                let Greeting { socket, head, .. } = self.greetings.slots.remove(index as usize);
+                self.serve_http(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
                 false
             }
         };
@@ -207,17 +219,16 @@ impl Worker {
             Some(opened) if !self.is_draining() => {
                 self.open_polled(socket, polled, Some(opened.response), opened.opening, &opened.rest);
             }
-            _ => {
-                if polled {
-                    let _ = self.poller.delete(&socket);
-                }
-                self.serve_http(socket, Bytes::copy_from_slice(bytes));
-            }
+            _ => self.serve_http(socket, bytes, polled),
         }
     }
 
     /// The ordinary way: a task with a hyper connection.
-    fn serve_http(&mut self, socket: OwnedFd, head: Bytes) {
+    fn serve_http(&mut self, socket: OwnedFd, head: &[u8], polled: bool) {
+        if polled {
+            let _ = self.poller.delete(&socket);
+        }
+        let head = Bytes::copy_from_slice(head);
         let surface = Arc::clone(&self.seat.surface);
         let way = self.seat.ways[usize::from(self.seat.id.0)].clone();
         let mailbox = Arc::clone(&self.mailbox);
@@ -271,15 +282,15 @@ fn receive_head(greeting: &mut Greeting, scratch: &mut [u8], limit: usize) -> (H
             Err(_) => return (Head::Gone, 0),
         };
         if greeting.head.is_empty() {
-            if ends_head(&scratch[..fresh], 0) {
-                return (Head::Whole, fresh);
+            if let Some(end) = head_end(&scratch[..fresh], 0) {
+                return (Head::whole(end, limit), fresh);
             }
             greeting.head.extend_from_slice(&scratch[..fresh]);
         } else {
             let old = greeting.head.len();
             greeting.head.extend_from_slice(&scratch[..fresh]);
-            if ends_head(&greeting.head, old.saturating_sub(3)) {
-                return (Head::Whole, 0);
+            if let Some(end) = head_end(&greeting.head, old.saturating_sub(3)) {
+                return (Head::whole(end, limit), 0);
             }
         }
         if greeting.head.len() > limit {
@@ -288,9 +299,9 @@ fn receive_head(greeting: &mut Greeting, scratch: &mut [u8], limit: usize) -> (H
     }
 }
 
-/// Whether the empty line that ends a request head stands in `bytes` from `from` on.
-fn ends_head(bytes: &[u8], from: usize) -> bool {
-    bytes[from..].windows(4).any(|four| four == b"\r\n\r\n")
+/// Where the request head in `bytes` ends, if the empty line that ends it stands there from `from` on.
+fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    bytes[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4)
 }
 
 #[cfg(test)]
@@ -301,8 +312,8 @@ mod tests {
     fn a_head_ends_with_an_empty_line_wherever_it_is_cut() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         for cut in 1..head.len() {
-            assert!(!ends_head(&head[..cut], 0), "cut at {cut}");
-            assert!(ends_head(head, cut.saturating_sub(3)) || cut == head.len(), "cut at {cut}");
+            assert_eq!(head_end(&head[..cut], 0), None, "cut at {cut}");
+            assert_eq!(head_end(head, cut.saturating_sub(3)), Some(head.len()), "cut at {cut}");
         }
     }
 }

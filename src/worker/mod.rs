@@ -33,5 +33,6 @@ mod turn;
 mod worker;
 mod writing;
 
+pub(crate) use drain::Quiet;
 pub(crate) use poller::Bell;
 pub(crate) use worker::{Arrival, Seat, Worker};

@@ -79,6 +79,10 @@ impl Worker {
         if !rest.is_empty() {
             self.receive_rest(id, rest);
         }
+        if self.is_draining() {
+            // Its handshake was under way when the drain began, so it is not among those who will be closed.
+            self.close(id, CloseReason::ServerDraining);
+        }
     }
 
     fn schedule_first_ping(&mut self, id: ConnectionId, session: Session) {

@@ -63,6 +63,8 @@ impl Token {
 pub(crate) struct Ready {
     pub(crate) token: Token,
     pub(crate) readable: bool,
+    /// The peer sends nothing more. Behind the last bytes only an empty read tells that, and no further event comes.
+    pub(crate) ended: bool,
     pub(crate) writable: bool,
 }
 
@@ -146,9 +148,11 @@ impl Poller {
         ready.extend(self.events.iter().map(|event| {
             let flags = event.flags;
             let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+            let ended = broken || flags.contains(EventFlags::RDHUP);
             Ready {
                 token: Token::unpack(event.data.u64()),
-                readable: broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
+                readable: ended || flags.contains(EventFlags::IN),
+                ended,
                 writable: broken || flags.contains(EventFlags::OUT),
             }
         }));

@@ -42,6 +42,16 @@ impl Held {
     }
 }
 
+/// How far a socket is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Until a read brings less than it could: what comes later is a new event. Saves the call that brings nothing.
+    ToAShortRead,
+    /// Until a read brings nothing: an end that the poller has told already, or may have told while nobody looked, is
+    /// not told again.
+    ToTheEnd,
+}
+
 /// Whether a connection can be read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Went {
@@ -52,7 +62,7 @@ enum Went {
 
 impl Worker {
     /// The poller says that there is something to read.
-    pub(super) fn read(&mut self, id: ConnectionId) {
+    pub(super) fn read(&mut self, id: ConnectionId, depth: Depth) {
         let held_enough = self.held_bytes > HELD_LIMIT_BYTES;
         let Some(connection) = self.connection(id) else { return };
         match connection.reading {
@@ -60,7 +70,7 @@ impl Worker {
                 connection.reading = Reading::Queued;
                 self.queued.push_back(id);
             }
-            Reading::Polled => self.read_now(id),
+            Reading::Polled => self.read_now(id, depth),
             // It is in a list already; what is there now will be read then.
             Reading::Queued | Reading::OutboxFull | Reading::Paused => {}
         }
@@ -76,20 +86,20 @@ impl Worker {
             let Some(connection) = self.connection(id) else { continue };
             connection.reading = Reading::Polled;
             if self.resume_held(id) == Went::On {
-                self.read_now(id);
+                self.read_now(id, Depth::ToTheEnd);
             }
         }
         !self.queued.is_empty()
     }
 
-    fn read_now(&mut self, id: ConnectionId) {
+    fn read_now(&mut self, id: ConnectionId, depth: Depth) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        self.read_into(id, &mut scratch);
+        self.read_into(id, depth, &mut scratch);
         self.scratch = scratch;
     }
 
     /// Reads until the socket has no more, which the poller (edge-triggered) needs, or the budget is used up.
-    fn read_into(&mut self, id: ConnectionId, scratch: &mut [u8]) {
+    fn read_into(&mut self, id: ConnectionId, depth: Depth, scratch: &mut [u8]) {
         let mut budget = READ_BUDGET_BYTES;
         loop {
             let Some(connection) = self.connection(id) else { return };
@@ -109,7 +119,7 @@ impl Worker {
             if self.receive(id, &mut scratch[..fresh]) == Went::Stopped {
                 return;
             }
-            if fresh < scratch.len() {
+            if fresh < scratch.len() && depth == Depth::ToAShortRead {
                 return;
             }
             budget = budget.saturating_sub(fresh);
@@ -207,7 +217,8 @@ impl Worker {
             },
             Effect::Close(reason) => {
                 self.close(id, reason);
-                Went::Stopped
+                // On to the client's close frame, which may be in this very input.
+                Went::On
             }
             Effect::Closed(answer) => {
                 self.answer_close(id, answer);
@@ -261,6 +272,24 @@ impl Worker {
         }
         held.rest.extend_from_slice(rest);
         self.held_bytes += held.bytes();
+    }
+
+    /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the
+    /// client's close frame comes there.
+    pub(super) fn read_to_the_close_frame(&mut self, id: ConnectionId) {
+        if let Some(held) = self.held.get_mut(&id.index)
+            && let Some((_, draft)) = held.draft.take()
+        {
+            self.held_bytes -= draft.payload().len();
+        }
+        let Some(connection) = self.connection(id) else { return };
+        match connection.reading {
+            Reading::Polled | Reading::Queued => {}
+            Reading::OutboxFull | Reading::Paused => {
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
+            }
+        }
     }
 
     /// What is held of a connection that ends.

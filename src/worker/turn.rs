@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::bundle::BundleId;
 use super::poller::Token;
+use super::reading::Depth;
 use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
 use crate::fanout::{Appended, Entry, LogId, Tick};
 use crate::hub::{Letter, Publication};
@@ -91,6 +92,7 @@ impl Worker {
         };
         note(self.take_arrivals());
         note(self.empty_mailbox());
+        self.pace_drain();
         self.close_doomed();
         self.sweep();
         if self.ready.is_empty() {
@@ -109,6 +111,8 @@ impl Worker {
     fn take_arrivals(&mut self) -> bool {
         for _ in 0..ACCEPTS {
             match self.seat.arrivals.try_recv() {
+                // It came just before the drain; closed unanswered, the client tries again elsewhere.
+                Ok(Arrival::Accepted(_)) if self.is_draining() => self.seat.placement.leave(self.seat.id),
                 Ok(Arrival::Accepted(socket)) => self.greet(socket),
                 Ok(Arrival::Opened { socket, opening, rest }) => {
                     self.http_tasks_to_connection();
@@ -201,7 +205,7 @@ impl Worker {
                         self.fanout.writable(id);
                     }
                     if one.readable {
-                        self.read(id);
+                        self.read(id, if one.ended { Depth::ToTheEnd } else { Depth::ToAShortRead });
                     }
                 }
             }
@@ -229,7 +233,6 @@ impl Worker {
         self.fanout.enforce(Tick(tick));
         self.close_doomed();
         self.resume_accepting();
-        self.pace_drain();
         if second {
             self.each_second();
         }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::bundle::Bundles;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Ending};
-use super::drain::Drain;
+use super::drain::{Drain, Quiet};
 use super::greeting::Greetings;
 use super::liveness::Wheel;
 use super::membership::Memberships;
@@ -77,6 +77,8 @@ pub(crate) struct Seat {
     pub(crate) ways: Arc<[Arrivals]>,
     /// Turns true when the drain starts.
     pub(crate) draining: watch::Receiver<bool>,
+    /// Who has seen that.
+    pub(crate) quiet: Arc<Quiet>,
     /// Called about a second after a burst of connections: hyper's handshake buffers are all that is left of it, and
     /// an allocator gives pages back only when it is called.
     pub(crate) collect: fn(),

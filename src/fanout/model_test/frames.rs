@@ -15,7 +15,6 @@ pub(super) enum Said {
 }
 
 pub(super) const HEADER_BYTES: usize = 5;
-pub(super) const SMALLEST_PUBLICATION_BYTES: usize = HEADER_BYTES + 16;
 
 fn frame(kind: u8, fields: &[u64], len: usize) -> Bytes {
     let mut frame = vec![kind, 0, 0, 0, 0];

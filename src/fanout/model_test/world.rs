@@ -46,7 +46,21 @@ pub(super) struct Tried {
     pub(super) conflated: u64,
     pub(super) disconnected: u64,
     pub(super) finished: u64,
+    /// By lag, age, stall, budget.
     pub(super) dooms: [u64; 4],
+}
+
+impl Tried {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.publications += other.publications;
+        self.deliveries += other.deliveries;
+        self.full += other.full;
+        self.skipped += other.skipped;
+        self.conflated += other.conflated;
+        for (all, dooms) in self.dooms.iter_mut().zip(other.dooms) {
+            *all += dooms;
+        }
+    }
 }
 
 pub(super) struct World {
@@ -495,14 +509,23 @@ impl World {
         self.count_losses();
     }
 
-    /// Everyone goes; nothing may be left at all.
+    /// The end of a run.
     pub(super) fn end(&mut self) {
         self.rest();
+        self.leave();
+    }
+
+    /// Everyone goes, and all logs are closed: nothing may be left at all.
+    pub(super) fn leave(&mut self) {
         while !self.clients.is_empty() {
             self.disconnect(0);
         }
         assert_eq!(self.fanout.specials.len(), 0);
         assert_eq!(self.fanout.held, 0);
+        for log in self.logs.drain(..) {
+            assert_eq!(self.fanout.members(log.id), 0);
+            self.fanout.close_log(log.id);
+        }
         self.count_losses();
     }
 

@@ -1,0 +1,8 @@
+//! What the hub promises, as tests of the hub as a whole; the model with weakly ordered memory is `hub/model.rs`.
+
+mod bounds;
+mod delivery;
+mod lifetime;
+mod lives;
+mod recovery;
+mod stage;
