@@ -245,8 +245,8 @@ fn announce(loaded: &Loaded, server: &Server, descriptors: u64) {
     tracing::info!(
         connections = config.limits.connections,
         topics = config.limits.topics,
-        message_size = %config.limits.message,
-        memory = %memory.total(),
+        max_message = %config.limits.message,
+        memory = memory.total().rounded(),
         "limits (memory: the sum of what they allow)"
     );
     let needed = config.limits.connections as u64 + SPARE_DESCRIPTORS;

@@ -281,13 +281,13 @@ pub(crate) type AnyBody = Either<OpenBody, api::Body>;
 
 /// What one complete request head opened, without a task, a tokio socket or a system call.
 #[derive(Debug)]
-pub(crate) struct InPlace {
+pub struct InPlace {
     /// The answer's head, to be sent first.
-    pub(crate) response: Vec<u8>,
+    pub response: Vec<u8>,
     /// What it opened.
-    pub(crate) opening: Opening,
+    pub opening: Opening,
     /// Bytes that the client sent behind its head.
-    pub(crate) rest: Vec<u8>,
+    pub rest: Vec<u8>,
 }
 
 /// Serves the handshake in `head`, which is whole, with hyper polled once in memory; `None` if it needs the ordinary
@@ -295,7 +295,7 @@ pub(crate) struct InPlace {
 ///
 /// 1.01 to 1.05 times the CPU of a bare accept with a fixed answer, where a task and a tokio socket cost 1.08 to 1.18,
 /// and hyper's 8 KiB buffers are never held across a wait.
-pub(crate) fn in_place(surface: &Surface, head: &[u8]) -> Option<InPlace> {
+pub fn in_place(surface: &Surface, head: &[u8]) -> Option<InPlace> {
     let service = Opener { surface, opening: RefCell::new(None) };
     let io = Memory { input: head, output: Vec::with_capacity(256) };
     let mut connection =

@@ -5,7 +5,7 @@
 //! opens, with hyper polled once in memory. Whatever is not an acceptable upgrade or stream takes the ordinary way,
 //! [`http`]: a hyper connection in a task of its own, which can still open one later (browsers reuse connections).
 
-pub(crate) mod handshake;
+pub mod handshake;
 pub(crate) mod http;
 mod listener;
 pub mod origin;

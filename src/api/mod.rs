@@ -1,9 +1,9 @@
 //! Plain HTTP: publishing, history, the server API, pages, metrics and health. Everything but upgrades and streams.
 //!
-//! Reading order: [`route`] (pure: which path is what), [`query`] (pure), [`serve`] (one request, one answer),
-//! [`problem`] (every refusal), [`topics`] and [`history`] (`/topics/{topic}`), [`publish`] (with backpressure),
-//! [`server_api`] (`/api/{method}`), [`keys`], [`cors`], [`request_body`], [`answer`] and [`body_budget`] (what answers
-//! may hold in memory). Imports `hub`, `config`, `pages` and `admin`; never a worker or a session.
+//! Reading order: [`route`] (pure: which path is what), [`mod@query`] (pure), [`mod@serve`] (one request, one answer),
+//! [`mod@problem`] (every refusal), [`topics`] and [`history`] (`/topics/{topic}`), [`mod@publish`] (with
+//! backpressure), [`server_api`] (`/api/{method}`), [`keys`], [`cors`], [`request_body`], [`answer`] and [`body_budget`]
+//! (what answers may hold in memory). Imports `hub`, `config`, `pages` and `admin`; never a worker or a session.
 
 pub mod answer;
 pub mod body_budget;

@@ -36,7 +36,7 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
     let status = refusal.status();
     let body = Problem {
         r#type: format!("/docs/http.md#{}", refusal.code()),
-        title: title(refusal),
+        title: refusal.summary(),
         status: status.as_u16(),
         code: refusal.code(),
         detail: (shown && !detail.is_empty()).then_some(&detail),
@@ -88,31 +88,6 @@ pub fn method_not_allowed(method: &hyper::Method, allow: &'static str, surface: 
     let response =
         problem(Refusal::MethodNotAllowed, format_args!("{method} is not served here; served: {allow}"), surface);
     answer::with(response, ALLOW, allow)
-}
-
-/// The short text of a refusal: what happened, and the fix where there is one for everybody.
-pub const fn title(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::OriginRefused => "This page's origin may not use this hub",
-        Refusal::BadHandshake => "The WebSocket handshake is not complete",
-        Refusal::BadWebSocketVersion => "Only WebSocket version 13 is spoken here",
-        Refusal::UnknownPath => "Nothing is served at this path",
-        Refusal::MethodNotAllowed => "This method is not served at this path",
-        Refusal::BadTopicName => "This is not a topic name",
-        Refusal::BadParameter => "A parameter or header cannot be understood",
-        Refusal::BadBody => "The body cannot be understood",
-        Refusal::BodyTooLarge => "The body is over the size limit",
-        Refusal::UnknownKey => "The API key is missing or unknown",
-        Refusal::PublishNotAllowed => "Publishing here is not allowed",
-        Refusal::Overloaded => "The hub is busy, try again shortly",
-        Refusal::Draining => "The hub is restarting, try again shortly",
-        Refusal::TooManyConnections => "The hub has no room for another connection",
-        Refusal::TooManyTopics => "The hub has no room for another topic",
-        Refusal::BadMessage => "The message is not what this endpoint asks for",
-        Refusal::UpgradeRequired => "This path speaks WebSocket",
-        Refusal::BodyTimeout => "The body did not arrive in time",
-        Refusal::InternalError => "Something failed in the hub",
-    }
 }
 
 /// Whether the detail says nothing about the server that its clients should not learn.

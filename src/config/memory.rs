@@ -23,6 +23,10 @@ pub struct MemoryItem {
     pub bytes: ByteSize,
 }
 
+/// Bodies of answers (64 MiB) and of files (64 MiB), and four files of at most 16 MiB that are being read; see `api` and
+/// `pages`.
+const ANSWERS: ByteSize = ByteSize::mib(64 + 64 + 4 * 16);
+
 impl MemoryBound {
     /// The sum, saturating.
     pub fn total(&self) -> ByteSize {
@@ -51,6 +55,7 @@ impl Config {
                 ),
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
+                item("answers and files being sent over HTTP", "fixed", ANSWERS),
             ],
         }
     }
@@ -79,9 +84,9 @@ mod tests {
         config.limits.mailbox = ByteSize::mib(2);
         config.limits.outbound_total = ByteSize::mib(100);
         config.limits.history_total = ByteSize::mib(50);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 192));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 50));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 50 + 192));
     }
 
     #[test]

@@ -71,7 +71,23 @@ mod tests {
         }
     }
 
+    /// What a pattern means, in the slow and obvious way.
+    fn means(pattern: &[char], name: &[char]) -> bool {
+        match (pattern, name) {
+            ([], rest) => rest.is_empty(),
+            (['*', after @ ..], rest) => (0..=rest.len()).any(|skip| means(after, &rest[skip..])),
+            ([one, after @ ..], [first, rest @ ..]) => one == first && means(after, rest),
+            ([_, ..], []) => false,
+        }
+    }
+
     proptest! {
+        #[test]
+        fn matching_means_what_it_says(pattern in "[ab*é]{0,8}", name in "[abé]{0,10}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(matches(&pattern, &name), means(&chars(&pattern), &chars(&name)));
+        }
+
         #[test]
         fn what_matches_a_shadowed_pattern_matches_the_shadowing_one(
             earlier in "[ab*]{0,5}", later in "[ab*]{0,5}", name in "[abc]{0,6}"

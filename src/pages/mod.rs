@@ -1,7 +1,7 @@
 //! Texts, files and directories of `[[pages]]`, and the embedded try-it page.
 //!
-//! Reading order: [`pages`] (what is configured, and its answers), [`path`] (pure: which file a path may mean), [`file`]
-//! (reading it, bounded), [`etag`], [`try_it`].
+//! Reading order: [`pages`] (what is configured, and its answers), [`path`] (pure: which file a path may mean),
+//! [`mod@file`] (reading it, bounded), [`etag`], [`try_it`].
 
 mod etag;
 mod file;

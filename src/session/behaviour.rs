@@ -121,8 +121,9 @@ impl Behaviour {
         let published = match self.publication(kind, payload) {
             Ok(published) => published,
             Err(problem) => {
-                let error = protocol::error_json(Refusal::BadMessage.code(), &problem);
-                effects.push(Effect::Reply(protocol::notice(Encoding::Plain, Notice::Error, &error)));
+                let refusal = Refusal::BadMessage;
+                let error = protocol::error_json(refusal.code(), &problem);
+                effects.push(Effect::Refuse(refusal, protocol::notice(Encoding::Plain, Notice::Error, &error)));
                 return;
             }
         };
@@ -272,7 +273,7 @@ mod tests {
             ("{\"uid\":1,\"message\":\"x\"}", "\\\"uid\\\" must be a string"),
         ] {
             let effects = say(chat("{{ message }}"), &Message::Text(message));
-            let [Effect::Reply(frame)] = &effects[..] else { panic!("{effects:?}") };
+            let [Effect::Refuse(Refusal::BadMessage, frame)] = &effects[..] else { panic!("{effects:?}") };
             let text = String::from_utf8_lossy(frame);
             assert!(text.contains("bad-message") && text.contains(why), "{text}");
         }
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn a_template_that_names_what_is_not_there_says_so_instead_of_printing_nothing() {
         let effects = say(chat("{{ nobody }}"), &Message::Text(r#"{"uid":"1","message":"x"}"#));
-        let [Effect::Reply(frame)] = &effects[..] else { panic!("{effects:?}") };
+        let [Effect::Refuse(_, frame)] = &effects[..] else { panic!("{effects:?}") };
         assert!(String::from_utf8_lossy(frame).contains("cannot be rendered"));
     }
 

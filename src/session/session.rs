@@ -37,6 +37,8 @@ pub enum Session {
 pub enum Effect {
     /// These bytes go to this client, behind what it is owed already.
     Reply(Bytes),
+    /// What it sent is refused, which is counted, and it is told so with this frame.
+    Refuse(Refusal, Bytes),
     /// This is published on the session's topic.
     Publish(Draft),
     /// The connection is closed from our side, for this reason.
@@ -80,7 +82,7 @@ impl Session {
             Self::Topic { encoding, may_publish: false } => {
                 let refusal = Refusal::PublishNotAllowed;
                 let error = protocol::error_json(refusal.code(), refusal.summary());
-                effects.push(Effect::Reply(protocol::notice(encoding, Notice::Error, &error)));
+                effects.push(Effect::Refuse(refusal, protocol::notice(encoding, Notice::Error, &error)));
             }
             Self::Endpoint { index } => behaviours[usize::from(index)].receive(kind, payload, &mut effects),
             // The bytes of a stream's client are never decoded.
@@ -137,7 +139,9 @@ mod tests {
     #[test]
     fn a_client_that_may_not_publish_is_told_in_json_and_closed_on_a_plain_socket() {
         let json = Session::Topic { encoding: Encoding::Json, may_publish: false };
-        let Effect::Reply(frame) = only(json.receive(&Message::Text("x"), &[])) else { panic!() };
+        let Effect::Refuse(Refusal::PublishNotAllowed, frame) = only(json.receive(&Message::Text("x"), &[])) else {
+            panic!()
+        };
         assert!(String::from_utf8_lossy(&frame).contains("publish-not-allowed"));
         let plain = Session::Topic { encoding: Encoding::Plain, may_publish: false };
         let effect = only(plain.receive(&Message::Text("x"), &[]));

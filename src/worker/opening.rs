@@ -20,6 +20,9 @@ use crate::refusal::Refusal;
 use crate::session::{Opening, Session, StreamTopics};
 use crate::ws::{self, Decoder};
 
+/// Announcements that wait for room. More are dropped, and counted as rejected.
+const FAREWELLS: usize = 4096;
+
 impl Worker {
     /// A socket that tokio gave back becomes a connection.
     pub(super) fn open(&mut self, socket: OwnedFd, response: Option<Vec<u8>>, opening: Opening, rest: &[u8]) {
@@ -216,6 +219,10 @@ impl Worker {
         });
         match full {
             None => self.seat.surface.counters.published_client.add(1),
+            // Clients that come and go while nothing has room could queue without end.
+            Some(_) if self.farewells.len() >= FAREWELLS => {
+                self.seat.surface.counters.reject_client(Refusal::Overloaded);
+            }
             Some((draft, worker)) => {
                 self.farewells.push_back((topic, draft));
                 self.seat.surface.hub.mailbox(worker).wake_when_roomy(&self.mailbox);

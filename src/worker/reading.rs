@@ -11,6 +11,7 @@ use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::hub::{Draft, Outcome, Topic};
+use crate::refusal::Refusal;
 use crate::session::{Effect, Session};
 use crate::ws::Message;
 
@@ -76,10 +77,15 @@ impl Worker {
         }
     }
 
-    /// Those whose budget was used up, or who may be read again. `true` if some are left.
-    pub(super) fn read_queued(&mut self) -> bool {
-        if self.held_bytes > HELD_LIMIT_BYTES {
-            return false;
+    /// Whether someone waits who can be read at once. Those who cannot wait until something that is held was published.
+    pub(super) fn can_read_queued(&self) -> bool {
+        !self.queued.is_empty() && self.held_bytes <= HELD_LIMIT_BYTES
+    }
+
+    /// Those whose budget was used up, or who may be read again.
+    pub(super) fn read_queued(&mut self) {
+        if !self.can_read_queued() {
+            return;
         }
         for _ in 0..self.queued.len() {
             let Some(id) = self.queued.pop_front() else { break };
@@ -89,7 +95,6 @@ impl Worker {
                 self.read_now(id, Depth::ToTheEnd);
             }
         }
-        !self.queued.is_empty()
     }
 
     fn read_now(&mut self, id: ConnectionId, depth: Depth) {
@@ -211,11 +216,18 @@ impl Worker {
                 }
                 Went::On
             }
+            Effect::Refuse(refusal, frame) => {
+                self.seat.surface.counters.reject_client(refusal);
+                self.effect(id, Effect::Reply(frame))
+            }
             Effect::Publish(draft) => match self.topic_of(id) {
                 Some(topic) => self.publish(id, topic, draft),
                 None => Went::On,
             },
             Effect::Close(reason) => {
+                if reason == CloseReason::PublishNotAllowed {
+                    self.seat.surface.counters.reject_client(Refusal::PublishNotAllowed);
+                }
                 self.close(id, reason);
                 // On to the client's close frame, which may be in this very input.
                 Went::On
@@ -246,7 +258,7 @@ impl Worker {
                 Went::Stopped
             }
             Some(Outcome::Refused(refusal)) => {
-                self.seat.surface.counters.refuse(refusal);
+                self.seat.surface.counters.reject_client(refusal);
                 self.tell_refused(id, refusal);
                 Went::On
             }

@@ -99,10 +99,10 @@ impl Worker {
             note(self.poller.poll(&mut self.ready)?);
         }
         note(self.serve_ready());
-        note(self.read_queued());
+        self.read_queued();
         self.keep_time();
         // The sweep has a budget, and what was read since may have been answered.
-        note(self.fanout.has_work() || !self.queued.is_empty());
+        note(self.fanout.has_work() || self.can_read_queued());
         let busy = began.elapsed();
         self.counters().busy_ns.add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
         Ok(work)

@@ -111,7 +111,7 @@ pub(crate) struct Worker {
     pub(super) scratch: Vec<u8>,
     /// A publication that not all logs had room for.
     pub(super) stuck: Option<Stuck>,
-    /// Announcements of clients that are gone, waiting for room: at most one per place.
+    /// Announcements of clients that came or went, waiting for room. Bounded: see `opening`.
     pub(super) farewells: VecDeque<(Arc<Topic>, Draft)>,
     pub(super) drain: Drain,
     /// Plain HTTP connections in tasks of this thread.

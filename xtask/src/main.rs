@@ -3,7 +3,7 @@
 //! * [`commands::test`]: everything that tests the hub, from unit tests to a real browser;
 //! * [`commands::check`]: everything a commit must satisfy without running it;
 //! * [`commands::fuzz`]: each fuzz target for a while;
-//! * [`commands::conformance`]: the Autobahn test suite against an echo endpoint.
+//! * [`conformance`]: the Autobahn test suite against an echo endpoint.
 //!
 //! [`run`] is how a command is announced, timed, bounded and summed up; [`machine`] is what the machine has, and how
 //! what is missing gets onto it (into a cache folder, never into the tree).

@@ -69,6 +69,31 @@ fn segments_that_all_are_past_are_freed_under_steady_publishing() {
 }
 
 #[test]
+fn segments_that_the_last_member_of_a_round_is_past_are_freed_at_its_end() {
+    let settings = Settings { by_reference_bytes: 10, ..Settings::default() };
+    let mut stage = Stage::with(settings, rules(Policy::Disconnect, 1_000_000));
+    let (log, members) = stage.log(3);
+    stage.make_room(members[2], 0);
+    stage.reply(members[2], "!");
+    let _ = stage.visit(members[2]);
+    // The round stops behind the first member: it will be the last of the round to come.
+    stage.publish(log, "0123456789");
+    assert_eq!(stage.fanout.next(), Some(members[0]));
+    let _ = stage.visit(members[0]);
+    for _ in 0..5 {
+        stage.publish(log, "0123456789");
+    }
+    let _ = stage.visit(members[1]);
+    stage.make_room(members[1], 0);
+    stage.reply(members[1], "!");
+    let _ = stage.visit(members[1]);
+    stage.publish(log, "0123456789");
+    stage.fanout.disconnect(members[2]);
+    stage.sweep();
+    assert_eq!(stage.fanout.retained_bytes(), 10 + 16, "one is behind, by one frame");
+}
+
+#[test]
 fn segments_before_a_laggard_are_freed_when_the_one_before_it_leaves() {
     let mut stage = Stage::new(rules(Policy::Disconnect, 1_000_000));
     let (log, members) = stage.log(2);

@@ -20,7 +20,9 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<Report> {
     }
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     report.run(place.cargo("clippy").args(clippy).at_most(BUILD_DEADLINE))?;
-    let documentation = place.cargo("documentation").args(["doc", "--workspace", "--no-deps", "--locked"]);
+    // With private items: the documentation is for those who work on the code, and links among them break, too.
+    let documentation = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items", "--keep-going"];
+    let documentation = place.cargo("documentation").args(documentation);
     report.run(documentation.env("RUSTDOCFLAGS", "-D warnings").at_most(BUILD_DEADLINE))?;
     unused_dependencies(place, &mut report)?;
     licences_and_bans(place, &mut report)?;

@@ -38,8 +38,16 @@ impl Place {
     /// Cargo, in the checkout.
     pub(crate) fn cargo(&self, name: &str) -> Step {
         let color = if std::io::IsTerminal::is_terminal(&std::io::stdout()) { "always" } else { "never" };
-        // This program runs under cargo, which sets variables meant for it alone.
-        Step::new(name, "cargo").in_folder(&self.root).env("CARGO_TERM_COLOR", color).without_env("CARGO_MANIFEST_DIR")
+        let mut step = Step::new(name, "cargo").in_folder(&self.root).env("CARGO_TERM_COLOR", color);
+        // This program runs under cargo, which told it about itself; tools take that for their own (cargo-machete then
+        // takes the name it was called by for a folder).
+        for (name, _) in env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                step = step.without_env(&name);
+            }
+        }
+        step
     }
 
     /// The hub to test against: `$FANFARE_BIN`, else one built now. `None`, and recorded, if it does not build.
