@@ -105,3 +105,35 @@ fn topics_do_not_mix() {
         subscriber.assert_nothing_came();
     }
 }
+
+#[test]
+fn messages_of_all_sizes_arrive_undamaged_through_short_writes() {
+    // Around the sizes at which frame headers, log segments and the kernel's buffers change, and well above them.
+    let sizes = [0, 1, 125, 126, 4095, 4096, 16_383, 16_384, 65_535, 65_536, 200_000, 7, 300_000, 20];
+    let hub = TestHub::start(
+        2,
+        "[limits]\nmessage = \"512KiB\"\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\n\
+         slow_consumer = { lag = \"64MiB\" }\n",
+    );
+    let text = |n: usize| {
+        let size = sizes[n % sizes.len()];
+        format!("{n}:").chars().chain(('a'..='z').cycle()).take(size).collect::<String>()
+    };
+    let count = 6 * sizes.len();
+    thread::scope(|scope| {
+        let mut readers: Vec<_> =
+            (0..6).map(|_| WebSocket::open_with_small_buffer(hub.address(), "/topics/news")).collect();
+        for mut reader in readers.drain(..) {
+            scope.spawn(move || {
+                for n in 0..count {
+                    let (seen, expected) = (reader.text(), text(n));
+                    assert!(seen == expected, "{n}: {} bytes came of {}", seen.len(), expected.len());
+                }
+            });
+        }
+        let mut http = hub.http();
+        for n in 0..count {
+            http.publish("news", text(n));
+        }
+    });
+}

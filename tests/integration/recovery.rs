@@ -412,3 +412,44 @@ fn recoveries_are_counted() {
     let counts = || hub.counters().recoveries.each_ref().map(fanfare::admin::counters::Counter::get);
     eventually("all three are counted", || counts() == [1, 1, 1]);
 }
+
+#[test]
+fn a_long_history_comes_whole_to_each_of_many_who_join_at_once() {
+    // Much longer than what waits in an outbox, and than what the kernel takes.
+    let hub = TestHub::start(
+        2,
+        "[[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = { size = 1000 }\nslow_consumer = { lag = \"8MiB\" }\n",
+    );
+    let mut http = hub.http();
+    let text = |n: usize| format!("{n:04000}");
+    for n in 1..=500 {
+        http.publish("news", text(n));
+    }
+    let mut sockets: Vec<_> = (0..6)
+        .map(|_| WebSocket::open_with_small_buffer(hub.address(), "/topics/news?history=1000&format=json"))
+        .collect();
+    for n in 501..=550 {
+        http.publish("news", text(n));
+    }
+    for socket in &mut sockets {
+        for n in 1..=550 {
+            let line = socket.json();
+            assert_eq!((line["offset"].as_u64(), line["data"].as_str()), (Some(n as u64), Some(text(n).as_str())));
+        }
+        socket.assert_nothing_came();
+    }
+}
+
+#[test]
+fn a_stream_over_http_1_0_ends_with_its_connection() {
+    let hub = hub();
+    let mut socket = crate::client::Socket::connect(hub.address());
+    socket.send(b"GET /topics/news HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n");
+    let head = String::from_utf8(socket.read_through(b"\r\n\r\n").unwrap()).unwrap();
+    assert!(head.contains(" 200 ") && !head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    hub.publish("news", "hello");
+    let event = String::from_utf8(socket.read_through(b"data: hello\n\n").unwrap()).unwrap();
+    assert!(event.starts_with("retry: ") && event.contains(":1\n"), "{event}");
+    hub.server().drain();
+    assert_eq!(socket.read_to_end(), b"");
+}

@@ -117,3 +117,92 @@ fn a_thousand_joins_while_publishing_continue_exactly() {
     let complete = hub.counters().recoveries[0].get();
     assert_eq!(complete, (JOINS / 4 * 3) as u64, "every join with a position was recovered");
 }
+
+const TOPICS: [&str; 3] = ["a", "b", "c"];
+
+/// Where a client of a stream of several topics is in each of them.
+#[derive(Debug, Clone)]
+struct Places {
+    epochs: Vec<String>,
+    offsets: Vec<u64>,
+}
+
+impl Places {
+    fn of(id: &str) -> Self {
+        let (epochs, offsets) = id
+            .split(',')
+            .map(|one| {
+                let (epoch, offset) = one.split_once(':').unwrap();
+                (epoch.to_owned(), offset.parse::<u64>().unwrap())
+            })
+            .unzip();
+        Self { epochs, offsets }
+    }
+
+    fn id(&self) -> String {
+        let one = |(epoch, offset): (&String, &u64)| format!("{epoch}:{offset}");
+        self.epochs.iter().zip(&self.offsets).map(one).collect::<Vec<_>>().join(",")
+    }
+
+    /// Takes in an event: the next one of its topic, with an id that says just what this client has seen by now.
+    #[track_caller]
+    fn next(&mut self, event: &crate::client::Event) {
+        let line = event.json();
+        let topic = TOPICS.iter().position(|topic| line["topic"] == *topic).unwrap();
+        let offset = line["offset"].as_u64().unwrap();
+        assert_eq!(offset, self.offsets[topic] + 1, "a gap or a duplicate in {}", TOPICS[topic]);
+        assert_eq!(line["data"].as_str().unwrap(), format!("number {offset}"));
+        self.offsets[topic] = offset;
+        assert_eq!(event.id, self.id(), "the id does not say what was seen");
+    }
+}
+
+#[test]
+fn streams_of_several_topics_that_come_back_while_publishing_continue_exactly_in_each() {
+    let hub = TestHub::start(3, CONFIG);
+    let target = "/topics/a?also=b&also=c";
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for topic in TOPICS {
+            let (hub, over) = (&hub, &over);
+            scope.spawn(move || {
+                let mut publisher = hub.http();
+                for n in 1.. {
+                    publisher.publish(topic, format!("number {n}"));
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        let joiners: Vec<_> = (0..JOINERS)
+            .map(|joiner| {
+                let hub = &hub;
+                scope.spawn(move || {
+                    let mut stream = hub.events(target);
+                    stream.read_until(|stream| !stream.last_id.is_empty());
+                    let mut places = Places::of(&stream.last_id);
+                    for round in 0..60 {
+                        // Sometimes it is lost before its first event.
+                        for _ in 0..(round * 7 + joiner) % 40 {
+                            places.next(&stream.event());
+                        }
+                        stream = Events::resume(hub.address(), target, &places.id());
+                        for _ in TOPICS {
+                            let notice = stream.event();
+                            let told = (notice.name.as_str(), notice.json()["recovered"].as_bool());
+                            assert_eq!(told, ("recovered", Some(true)), "{notice:?}");
+                        }
+                    }
+                })
+            })
+            .collect();
+        let ended: Vec<_> = joiners.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        over.store(true, Ordering::Relaxed);
+        for joiner in ended {
+            if let Err(panic) = joiner {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
+}

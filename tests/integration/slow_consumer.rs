@@ -219,3 +219,57 @@ fn over_the_outbound_budget_the_largest_laggards_go_first() {
     hub.publish("t0", payload(201));
     assert_eq!(offset(&reader.json()), 201);
 }
+
+#[test]
+fn an_event_stream_under_skip_is_told_by_a_named_event_and_can_resume_from_there() {
+    let hub = TestHub::start(1, &config("skip"));
+    let socket = crate::client::Socket::connect_with_small_buffer(hub.address());
+    let mut sleeper = crate::client::Events::on(socket, "/topics/news", &[]);
+    publish_beside_a_sleeper(&hub);
+    let (mut received, mut missed, mut at) = (0, 0, 0);
+    while at < COUNT {
+        let event = sleeper.event();
+        if event.name == "missed" {
+            let notice = &event.json()["missed"];
+            assert_eq!(notice["from"], at + 1);
+            assert!(event.id.ends_with(&format!(":{at}")), "a notice does not move the id: {}", event.id);
+            (missed, at) = (missed + notice["count"].as_u64().unwrap(), notice["to"].as_u64().unwrap());
+        } else {
+            (received, at) = (received + 1, at + 1);
+            assert_eq!(event.data, payload(at));
+            assert!(event.id.ends_with(&format!(":{at}")), "{}", event.id);
+        }
+    }
+    assert_eq!(received + missed, COUNT);
+    assert!(missed > 0, "it was not slow");
+}
+
+/// What each worker's share of a second is, by now.
+fn busy(hub: &TestHub) -> Duration {
+    Duration::from_nanos(hub.sum(|shard| &shard.busy_ns))
+}
+
+#[test]
+fn a_hub_with_nothing_to_do_sleeps_whoever_is_connected() {
+    let hub = TestHub::start(1, &config("skip"));
+    // One who has stopped reading, one who was closed and does not answer, one half of a request, one idle stream.
+    let sleeper = WebSocket::open_with_small_buffer(hub.address(), "/topics/news?format=json");
+    publish_beside_a_sleeper(&hub);
+    let mut closed = hub.websocket("/topics/other");
+    closed.socket.send(&[0x81, 0x00]);
+    assert_eq!(closed.close_code(), 1002);
+    let mut half = hub.http();
+    half.socket.send(b"GET /");
+    let stream = hub.events("/topics/news");
+    let idle = hub.http().get("/health/live");
+    assert_eq!(idle.status, 200);
+    // In the best of some tenths of a second: what else the machine does must not count.
+    let least = (0..10).map(|_| {
+        let before = busy(&hub);
+        thread::sleep(Duration::from_millis(100));
+        busy(&hub) - before
+    });
+    let least = least.min().unwrap();
+    assert!(least < Duration::from_millis(30), "busy for {least:?} of 100 ms");
+    drop((sleeper, closed, half, stream));
+}

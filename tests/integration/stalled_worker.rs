@@ -125,8 +125,15 @@ fn a_websocket_publisher_is_paused_and_then_goes_on_with_nothing_lost() {
     });
     // A while later it still is: the publisher waits instead of getting errors or losing messages.
     let then = accepted();
+    let busy = || Duration::from_nanos(stalled.hub.sum(|shard| &shard.busy_ns));
+    let busy_then = busy();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(accepted(), then, "a paused publisher publishes nothing");
+    let busy = busy() - busy_then;
+    assert!(
+        busy < Duration::from_millis(100),
+        "while it waits for room its worker sleeps, not {busy:?} of 300 ms busy"
+    );
     assert!(then < count as u64, "{then} fitted into 256 KiB");
     stalled.gate.0.open();
     for subscriber in stalled.subscribers.iter_mut().chain([&mut stalled.publisher]) {

@@ -8,7 +8,7 @@ mod http;
 mod socket;
 mod websocket;
 
-pub(crate) use events::Events;
+pub(crate) use events::{Event, Events};
 pub(crate) use http::{Http, Response, response};
 pub(crate) use socket::Socket;
 pub(crate) use websocket::{Heard, WebSocket, close_payload, masked, upgrade_request};
