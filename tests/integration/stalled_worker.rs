@@ -56,18 +56,8 @@ fn answering(sockets: Vec<WebSocket>) -> (Vec<WebSocket>, Vec<WebSocket>) {
     (answering, sockets)
 }
 
-fn stall(gate: &'static Gate, collect: fn()) -> Stalled {
-    let opened = OpenAtEnd(gate);
-    let hub = TestHub::start_with(2, CONFIG, collect);
-    let sockets: Vec<_> = (0..CONNECTIONS).map(|_| hub.websocket("/topics/other")).collect();
-    let mut https: Vec<_> = (0..20).map(|_| hub.http()).collect();
-    for http in &mut https {
-        assert_eq!(http.get("/health/live").status, 200);
-    }
-    let subscribers: Vec<_> = (0..6).map(|_| hub.websocket("/topics/news")).collect();
-    let publishers: Vec<_> = (0..6).map(|_| hub.websocket("/topics/news")).collect();
-    eventually("a worker stands still", || gate.holds_somebody());
-    drop(answering(sockets));
+/// Those HTTP connections whose worker answers, at least five.
+fn working(mut https: Vec<Http>) -> Vec<Http> {
     for http in &mut https {
         http.socket.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n");
     }
@@ -83,6 +73,22 @@ fn stall(gate: &'static Gate, collect: fn()) -> Stalled {
     for http in &mut working {
         assert_eq!(http.response().status, 200);
     }
+    working
+}
+
+fn stall(gate: &'static Gate, collect: fn()) -> Stalled {
+    let opened = OpenAtEnd(gate);
+    let hub = TestHub::start_with(2, CONFIG, collect);
+    let sockets: Vec<_> = (0..CONNECTIONS).map(|_| hub.websocket("/topics/other")).collect();
+    let mut https: Vec<_> = (0..20).map(|_| hub.http()).collect();
+    for http in &mut https {
+        assert_eq!(http.get("/health/live").status, 200);
+    }
+    let subscribers: Vec<_> = (0..6).map(|_| hub.websocket("/topics/news")).collect();
+    let publishers: Vec<_> = (0..6).map(|_| hub.websocket("/topics/news")).collect();
+    eventually("a worker stands still", || gate.holds_somebody());
+    drop(answering(sockets));
+    let working = working(https);
     let mut publishers = publishers;
     for publisher in &mut publishers {
         publisher.send_ping(b"?");
@@ -181,6 +187,94 @@ fn publishing_to_topics_without_subscribers_there_goes_on() {
     for n in 0..100 {
         assert_eq!(stalled.http[0].post("/topics/nobody-is-here", payload(n)).status, 200);
     }
+}
+
+#[test]
+fn more_paused_publishers_than_may_hold_input_do_not_keep_their_worker_busy_and_lose_nothing() {
+    static GATE: Gate = Gate::new();
+    let gate = OpenAtEnd(&GATE);
+    let hub = TestHub::start_with(2, CONFIG, || GATE.pass());
+    // Two clients for each topic, mostly on different workers, since each goes to the one with fewer.
+    let mut pairs: Vec<[WebSocket; 2]> =
+        (0..120).map(|n| [0, 1].map(|_| hub.websocket(&format!("/topics/pair-{n}")))).collect();
+    eventually("a worker stands still", || gate.0.holds_somebody());
+    for socket in pairs.iter_mut().flatten() {
+        socket.send_ping(b"?");
+    }
+    let mut answers: Vec<[bool; 2]> = vec![[false; 2]; pairs.len()];
+    eventually("half of them answer", || {
+        for (pair, answers) in pairs.iter_mut().zip(&mut answers) {
+            for (socket, answers) in pair.iter_mut().zip(answers) {
+                *answers = *answers || socket.socket.has_something();
+            }
+        }
+        answers.iter().flatten().filter(|answers| **answers).count() >= 110
+    });
+    // Those whose topic has a subscriber on the worker that stands still publish 128 KiB each, in all far more than
+    // a worker holds for publishers that wait.
+    let count = 8;
+    let mut publishing = Vec::new();
+    for (pair, answers) in pairs.into_iter().zip(answers) {
+        let [first, second] = pair;
+        let (mut publisher, subscriber) = match answers {
+            [true, false] => (first, second),
+            [false, true] => (second, first),
+            [true, true] | [false, false] => continue,
+        };
+        assert_eq!(publisher.hear(), Heard::Pong(b"?".to_vec()));
+        let frames: Vec<u8> = (1..=count).flat_map(|n| masked(0x81, payload(n).as_bytes())).collect();
+        publisher.socket.send(&frames);
+        publishing.push((publisher, subscriber));
+    }
+    assert!(publishing.len() > 80, "only {} topics are on both workers", publishing.len());
+    let busy = || Duration::from_nanos(hub.sum(|shard| &shard.busy_ns));
+    let least = (0..10).map(|_| {
+        let before = busy();
+        std::thread::sleep(Duration::from_millis(100));
+        busy() - before
+    });
+    let least = least.min().unwrap();
+    assert!(least < Duration::from_millis(30), "busy for {least:?} of 100 ms");
+    gate.0.open();
+    for (publisher, subscriber) in &mut publishing {
+        for socket in [publisher, subscriber] {
+            assert_eq!(texts_through(socket, count), (1..=count).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn announcements_that_find_no_room_are_made_when_there_is_some() {
+    static GATE: Gate = Gate::new();
+    let gate = OpenAtEnd(&GATE);
+    let endpoint =
+        "[[endpoints]]\npath = \"/room\"\ntopic = \"room\"\nannounce = { join = \"came\", leave = \"went\" }\n";
+    let hub = TestHub::start_with(2, &format!("{CONFIG}{endpoint}"), || GATE.pass());
+    let crowd: Vec<_> = (0..CONNECTIONS).map(|_| hub.websocket("/topics/other")).collect();
+    let mut members: Vec<_> = (0..6).map(|_| hub.websocket("/topics/room")).collect();
+    let mut https: Vec<_> = (0..24).map(|_| hub.http()).collect();
+    for http in &mut https {
+        assert_eq!(http.get("/health/live").status, 200);
+    }
+    eventually("a worker stands still", || gate.0.holds_somebody());
+    let mut working = working(https);
+    let mut filler = working.pop().unwrap();
+    let mut published = 0;
+    while filler.post("/topics/room", payload(published + 1)).status == 200 {
+        published += 1;
+    }
+    assert!(published > 0);
+    let mut newcomers: Vec<_> = (0..3).map(|_| WebSocket::upgrade(working.pop().unwrap().socket, "/room")).collect();
+    drop(newcomers.pop());
+    gate.0.open();
+    for member in &mut members {
+        let seen = texts_through(member, published);
+        assert_eq!(seen, (1..=published).collect::<Vec<_>>());
+        let mut announced: Vec<_> = (0..4).map(|_| member.text()).collect();
+        announced.sort();
+        assert_eq!(announced, ["came", "came", "came", "went"]);
+    }
+    drop(crowd);
 }
 
 #[test]
