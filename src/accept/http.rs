@@ -87,10 +87,14 @@ pub(crate) async fn serve(
         }
     })
     .await;
+    // Without a shutdown hyper may be done with an answer that the socket has not taken yet: one given before the request's
+    // body came, or to a head that it refuses. After other errors there is no answer, and it might wait for a request.
+    if ended.as_ref().is_err_and(hyper::Error::is_parse) {
+        let _ = connection.await;
+        return ended.map(|()| Ended::Closed);
+    }
     ended?;
     let Some(opening) = opened.borrow_mut().take() else {
-        // Without a shutdown hyper may be done with an answer that the socket has not taken yet: one given before the
-        // request's body came.
         connection.await?;
         return Ok(Ended::Closed);
     };

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use super::catch_up::CatchUp;
 use super::worker::Worker;
 use crate::fanout::{Appended, ConnectionId, Entry, Join, LogId, RulesId, Tick};
-use crate::hub::{Joined, Offset, Position, Publication, Retained, Start, Topic, TopicId, TopicName};
+use crate::hub::{Joined, Offset, Position, Publication, Recovery, Retained, Start, Topic, TopicId, TopicName};
 use crate::protocol::{Encoding, sse};
 use crate::refusal::Refusal;
 
@@ -209,9 +209,10 @@ fn beginning(
         .zip(reached)
         .map(|((start, joined), &reached)| match joined.replay.first() {
             Some(first) => Position { epoch: reached.epoch, offset: Offset(first.offset.0 - 1) },
-            None => match start {
-                Start::Since(seen) if seen.epoch == reached.epoch && seen.offset <= reached.offset => *seen,
-                Start::Since(_) | Start::Now | Start::Last(_) => reached,
+            None => match (start, joined.recovery) {
+                (Start::Since(seen), Recovery::Complete) if seen.offset <= reached.offset => *seen,
+                // After a gap it begins anew where the log is: with the old position each return would find the gap again.
+                (Start::Since(_) | Start::Now | Start::Last(_), Recovery::Complete | Recovery::Gap | Recovery::NotAsked) => reached,
             },
         })
         .collect();

@@ -131,11 +131,13 @@ impl Worker {
     /// `limits.connections` is reached.
     fn turn_away(&self, socket: &OwnedFd) {
         self.seat.surface.counters.refuse(Refusal::TooManyConnections);
-        let answer =
-            b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\n\
-            connection: close\r\ncontent-length: 67\r\n\r\n\
-            {\"status\":503,\"code\":\"too-many-connections\",\"title\":\"server is full\"}";
-        let _ = rustix::net::send(socket, answer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        const BODY: &str = r#"{"status":503,"code":"too-many-connections","title":"server is full"}"#;
+        let answer = format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{BODY}",
+            BODY.len()
+        );
+        let _ = rustix::net::send(socket, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 
     /// Starts to read the request head of a socket that has its place here.

@@ -193,7 +193,9 @@ impl Worker {
         };
         let json = protocol::recovered_json(topic.name().as_str(), joined.top, recovered);
         self.fanout.reply(id, protocol::notice(encoding, Notice::Recovered, &json));
-        if !recovered && let Some(delimiting) = encoding.delimiting() {
+        // A stream of several topics gets its id when all of them are known.
+        let alone = matches!(encoding, Encoding::Sse | Encoding::SseChunked);
+        if !recovered && alone && let Some(delimiting) = encoding.delimiting() {
             self.fanout.reply(id, sse::position(delimiting, &joined.top.to_string()));
         }
     }

@@ -1,0 +1,14 @@
+//! Clients that do exactly what a test tells them, also what a client never should.
+//!
+//! Blocking sockets with deadlines. The WebSocket and HTTP here are written from the RFCs and share no code with the
+//! hub: a mistake in its frames must not be undone by the same mistake in the tests.
+
+mod events;
+mod http;
+mod socket;
+mod websocket;
+
+pub(crate) use events::Events;
+pub(crate) use http::{Http, Response, response};
+pub(crate) use socket::Socket;
+pub(crate) use websocket::{Heard, WebSocket, close_payload, masked, upgrade_request};

@@ -1,0 +1,162 @@
+//! A TCP connection to the hub, read with a deadline.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::deadline::PATIENCE;
+
+/// A TCP connection with what was received and not yet taken.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    received: Vec<u8>,
+    taken: usize,
+}
+
+/// What a look at the socket brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    More,
+    /// The hub closed or reset it.
+    End,
+    NotInTime,
+}
+
+impl Socket {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+    }
+
+    /// A socket whose kernel buffer takes little: who stops reading is noticed soon.
+    #[track_caller]
+    pub(crate) fn connect_with_small_buffer(address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream, received: Vec::new(), taken: 0 }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Sends, and does not mind if the hub has closed already.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// How long a send may take from now on.
+    pub(crate) fn write_within(&mut self, time: Duration) {
+        self.stream.set_write_timeout(Some(time)).unwrap();
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn shut_down_writing(&self) {
+        // Fails if the hub was quicker.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    fn waiting(&self) -> &[u8] {
+        &self.received[self.taken..]
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.waiting()[..count].to_vec();
+        self.taken += count;
+        if self.taken == self.received.len() {
+            self.received.clear();
+            self.taken = 0;
+        }
+        bytes
+    }
+
+    fn fill(&mut self, deadline: Instant) -> Filled {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.stream.set_read_timeout(Some(left)).unwrap();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            return match self.stream.read(&mut buffer) {
+                Ok(0) => Filled::End,
+                Ok(count) => {
+                    self.received.extend_from_slice(&buffer[..count]);
+                    Filled::More
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => continue,
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => Filled::NotInTime,
+                    _ => Filled::End,
+                },
+            };
+        }
+    }
+
+    /// The next `count` bytes; `None` if the connection ended before the first of them.
+    #[track_caller]
+    pub(crate) fn read(&mut self, count: usize) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.waiting().len() < count {
+            match self.fill(deadline) {
+                Filled::More => {}
+                Filled::End if self.waiting().is_empty() => return None,
+                Filled::End => panic!("the hub closed after {} of {count} bytes", self.waiting().len()),
+                Filled::NotInTime => panic!("only {} of {count} bytes came in time", self.waiting().len()),
+            }
+        }
+        Some(self.take(count))
+    }
+
+    /// All up to and with `end`; `None` if the connection ended before the first byte.
+    #[track_caller]
+    pub(crate) fn read_through(&mut self, end: &[u8]) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.waiting().windows(end.len()).position(|window| window == end) {
+                return Some(self.take(at + end.len()));
+            }
+            match self.fill(deadline) {
+                Filled::More => {}
+                Filled::End if self.waiting().is_empty() => return None,
+                Filled::End => panic!("closed in the middle of {:?}", String::from_utf8_lossy(self.waiting())),
+                Filled::NotInTime => panic!("not in time; so far {:?}", String::from_utf8_lossy(self.waiting())),
+            }
+        }
+    }
+
+    /// Everything until the hub closes.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.fill(deadline) {
+                Filled::More => {}
+                Filled::End => return self.take(self.waiting().len()),
+                Filled::NotInTime => panic!("not closed in time; so far {} bytes", self.waiting().len()),
+            }
+        }
+    }
+
+    /// Whether the hub has closed by now; takes in what it sent before, without waiting.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        loop {
+            match self.fill(Instant::now()) {
+                Filled::More => {}
+                Filled::End => return true,
+                Filled::NotInTime => return false,
+            }
+        }
+    }
+
+    /// Whether something has come, by now.
+    pub(crate) fn has_something(&mut self) -> bool {
+        !self.waiting().is_empty() || self.fill(Instant::now()) != Filled::NotInTime
+    }
+}

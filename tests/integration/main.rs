@@ -1,0 +1,47 @@
+//! The hub as its clients see it: real sockets against a real hub on a free port, one property per file.
+//!
+//! Every file starts with what it holds the hub to; every test starts its own hub. See `docs/testing.md`.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod deadline;
+#[cfg(test)]
+mod gate;
+#[cfg(test)]
+mod hub;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod descriptors;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod endpoints;
+#[cfg(test)]
+mod handshake;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod liveness;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod publishing;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod seam;
+#[cfg(test)]
+mod slow_consumer;
+#[cfg(test)]
+mod stalled_worker;
