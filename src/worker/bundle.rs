@@ -212,7 +212,10 @@ fn beginning(
             None => match (start, joined.recovery) {
                 (Start::Since(seen), Recovery::Complete) if seen.offset <= reached.offset => *seen,
                 // After a gap it begins anew where the log is: with the old position each return would find the gap again.
-                (Start::Since(_) | Start::Now | Start::Last(_), Recovery::Complete | Recovery::Gap | Recovery::NotAsked) => reached,
+                (
+                    Start::Since(_) | Start::Now | Start::Last(_),
+                    Recovery::Complete | Recovery::Gap | Recovery::NotAsked,
+                ) => reached,
             },
         })
         .collect();

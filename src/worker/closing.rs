@@ -88,7 +88,9 @@ impl Worker {
     pub(super) fn close_answered(&mut self, id: ConnectionId) {
         let Some(connection) = self.connection(id) else { return };
         match connection.state {
-            State::AwaitingAnswer => self.linger(id),
+            // Both have said that they are done: the server closes (RFC 6455 §7.1.1). Nothing can be unread but what a
+            // client sent against the rules.
+            State::AwaitingAnswer => self.drop_connection(id, CloseReason::ClientClosed),
             // It closed while ours was on its way: nothing more is awaited.
             State::Closing { .. } => connection.state = State::Closing { for_answer: false },
             State::Open | State::Lingering => {}
@@ -104,8 +106,7 @@ impl Worker {
             self.drop_connection(id, CloseReason::Gone);
             return;
         }
-        // What came before this moment will not be reported again. Read in the next turn, since the scratch buffer may be
-        // in use: the client's close frame leads here.
+        // What came before this moment will not be reported again. Read in the next turn: this may be a sweep.
         self.queued.push_back(id);
     }
 

@@ -195,7 +195,10 @@ impl Worker {
         self.fanout.reply(id, protocol::notice(encoding, Notice::Recovered, &json));
         // A stream of several topics gets its id when all of them are known.
         let alone = matches!(encoding, Encoding::Sse | Encoding::SseChunked);
-        if !recovered && alone && let Some(delimiting) = encoding.delimiting() {
+        if !recovered
+            && alone
+            && let Some(delimiting) = encoding.delimiting()
+        {
             self.fanout.reply(id, sse::position(delimiting, &joined.top.to_string()));
         }
     }

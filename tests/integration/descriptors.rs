@@ -30,7 +30,8 @@ fn existing_clients_are_served_and_accepting_goes_on_afterwards() {
         assert_eq!((client.text(), client.text()), ("before".into(), "without descriptors".into()));
     }
     // Some of the others got in; those who did not are still waiting, not refused.
-    let served = |waiting: &mut Vec<Socket>| waiting.iter_mut().filter_map(|one| one.has_something().then_some(())).count();
+    let served =
+        |waiting: &mut Vec<Socket>| waiting.iter_mut().filter_map(|one| one.has_something().then_some(())).count();
     assert!(served(&mut waiting) < 80, "there were descriptors for all");
     let metrics = publisher.get("/metrics");
     assert_eq!(metrics.status, 200);
@@ -48,9 +49,8 @@ fn existing_clients_are_served_and_accepting_goes_on_afterwards() {
         waiting.is_empty()
     });
     process.logged("accepting again", |_| Some(()));
-    let mut late = eventually_is("a new client is let in", || {
-        WebSocket::try_open(process.address, "/topics/news", &[]).ok()
-    });
+    let mut late =
+        eventually_is("a new client is let in", || WebSocket::try_open(process.address, "/topics/news", &[]).ok());
     publisher.publish("news", "after");
     assert_eq!(late.text(), "after");
     assert_eq!(held[0].text(), "after");

@@ -191,3 +191,17 @@ fn an_idle_http_connection_does_not_hold_the_drain_up() {
     result.unwrap();
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
+
+#[test]
+fn a_request_under_way_when_the_drain_begins_is_answered() {
+    let hub = TestHub::start(1, CONFIG);
+    let mut http = hub.http();
+    assert_eq!(http.get("/health/ready").status, 200);
+    http.socket.send(b"POST /topics/news HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(http.response().status, 100);
+    // The request is under way, so the connection is kept for its answer.
+    hub.server().drain();
+    http.socket.send(b"x");
+    let answer = http.response();
+    assert_eq!((answer.status, answer.code().as_str()), (503, "draining"));
+}

@@ -312,9 +312,7 @@ fn a_kept_alive_connection_can_become_a_websocket() {
     assert_eq!(socket.text(), "plain 3");
     socket.send_text("by socket");
     assert_eq!(socket.text(), "by socket");
-    eventually("it is counted as what it is", || {
-        (hub.open(Protocol::Http), hub.open(Protocol::Topic)) == (0, 1)
-    });
+    eventually("it is counted as what it is", || (hub.open(Protocol::Http), hub.open(Protocol::Topic)) == (0, 1));
 }
 
 #[test]

@@ -97,9 +97,8 @@ fn a_connection_over_the_limit_is_answered_503_and_a_place_given_back_is_taken()
     leaver.send_close(1000);
     assert_eq!(leaver.close_code(), 1000);
     drop(leaver);
-    let mut next = eventually_is("there is room again", || {
-        WebSocket::try_open(hub.address(), "/topics/news", &[]).ok()
-    });
+    let mut next =
+        eventually_is("there is room again", || WebSocket::try_open(hub.address(), "/topics/news", &[]).ok());
     next.send_text("hello");
     assert_eq!(next.text(), "hello");
     assert_eq!(held[0].text(), "hello");

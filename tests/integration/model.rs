@@ -203,7 +203,10 @@ impl World {
                 }
                 (_, Expected::Recovered { offset, recovered }) => {
                     let line = json(&heard);
-                    assert_eq!((line["offset"].as_u64(), line["recovered"].as_bool()), (Some(offset as u64), Some(recovered)));
+                    assert_eq!(
+                        (line["offset"].as_u64(), line["recovered"].as_bool()),
+                        (Some(offset as u64), Some(recovered))
+                    );
                 }
             }
         }
@@ -248,7 +251,8 @@ fn decode(text: &str) -> Vec<u8> {
 fn each_client_receives_what_the_model_says() {
     let config = format!("[[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = {{ size = {KEPT} }}\n");
     // A failing case is printed smallest; no file of it is kept beside the tests.
-    let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, max_shrink_iters: 200, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases: 60, failure_persistence: None, max_shrink_iters: 200, ..Config::default() });
     let cases = std::cell::Cell::new(0);
     runner
         .run(&proptest::collection::vec(step(), 1..250), |steps| {

@@ -21,7 +21,8 @@ fn publish_pipelined(mut http: Http) {
     for n in 0..PER_PUBLISHER {
         let body = format!("pipelined {n}");
         let length = body.len();
-        let request = format!("POST /topics/news HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
+        let request =
+            format!("POST /topics/news HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}");
         http.socket.send(request.as_bytes());
     }
     for _ in 0..PER_PUBLISHER {

@@ -77,7 +77,9 @@ fn history_is_read_page_by_page() {
     let mut target = "/topics/open?limit=2".to_owned();
     loop {
         let page = http.get(&target).json();
-        seen.extend(page["publications"].as_array().unwrap().iter().map(|one| one["data"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page["publications"].as_array().unwrap().iter().map(|one| one["data"].as_str().unwrap().to_owned()),
+        );
         match page["next"].as_str() {
             Some(next) => target = format!("/topics/open?limit=2&since={next}"),
             None => break,

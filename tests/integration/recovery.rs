@@ -38,9 +38,12 @@ fn who_comes_back_with_json_gets_a_notice_and_what_it_missed() {
     let mut socket = since(&hub, "news", &positions[1], "json");
     let notice = socket.json();
     let (epoch, offset) = positions[3].split_once(':').unwrap();
-    assert_eq!(notice, serde_json::json!({
-        "topic": "news", "epoch": epoch, "offset": offset.parse::<u64>().unwrap(), "recovered": true
-    }));
+    assert_eq!(
+        notice,
+        serde_json::json!({
+            "topic": "news", "epoch": epoch, "offset": offset.parse::<u64>().unwrap(), "recovered": true
+        })
+    );
     for (data, offset) in [("c", 3), ("d", 4)] {
         let line = socket.json();
         assert_eq!(line, serde_json::json!({ "topic": "news", "epoch": epoch, "offset": offset, "data": data }));
@@ -269,7 +272,9 @@ fn a_stream_of_several_topics_tells_where_it_is_in_all_of_them() {
     stream.read_until(|stream| !stream.last_id.is_empty());
     let offsets = |id: &str| id.split(',').map(|one| one.split_once(':').unwrap().1.to_owned()).collect::<Vec<_>>();
     assert_eq!(offsets(&stream.last_id), ["0", "2", "0"]);
-    for (topic, expected) in [("a", ["1", "2", "0"]), ("c", ["1", "2", "1"]), ("a", ["2", "2", "1"]), ("b", ["2", "3", "1"])] {
+    for (topic, expected) in
+        [("a", ["1", "2", "0"]), ("c", ["1", "2", "1"]), ("a", ["2", "2", "1"]), ("b", ["2", "3", "1"])]
+    {
         let position = hub.publish(topic, "x");
         let event = stream.event();
         assert_eq!(offsets(&event.id), expected);
@@ -329,7 +334,10 @@ fn a_stream_of_several_topics_is_told_of_a_gap_in_one_of_them() {
         let line = event.json();
         recovered.insert(line["topic"].as_str().unwrap().to_owned(), line["recovered"].as_bool().unwrap());
     }
-    assert_eq!(recovered.into_iter().collect::<Vec<_>>(), [("a".into(), true), ("b".into(), false), ("c".into(), true)]);
+    assert_eq!(
+        recovered.into_iter().collect::<Vec<_>>(),
+        [("a".into(), true), ("b".into(), false), ("c".into(), true)]
+    );
     assert_eq!(stream.event().json()["data"], "a1");
     // From here on it can be resumed everywhere.
     let id = stream.last_id.clone();
