@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::handshake::{self, AnyBody, Decision};
+use super::decision::{Decision, decide};
+use super::handshake::{self, AnyBody};
 use crate::api::{self, Surface};
 use crate::session::Opening;
 
@@ -107,21 +108,17 @@ pub(crate) async fn serve(
     }
 }
 
-async fn answer(
-    surface: &Surface,
-    mut request: Request<Incoming>,
-    opened: &RefCell<Option<Opening>>,
-) -> Response<AnyBody> {
-    match handshake::decide(surface, &request) {
+async fn answer(surface: &Surface, request: Request<Incoming>, opened: &RefCell<Option<Opening>>) -> Response<AnyBody> {
+    let (head, body) = request.into_parts();
+    let decision = decide(surface, &head);
+    let mut request = Request::from_parts(head, body);
+    match decision {
         Decision::Open(opening) => {
             let response = handshake::opened(&opening, &mut request, &surface.origins);
             opened.replace(Some(opening));
             response.map(Either::Left)
         }
-        Decision::Refused(refusal, detail) => {
-            tracing::debug!(code = refusal.code(), detail, "handshake refused");
-            surface.problem(refusal, &detail).map(Either::Right)
-        }
+        Decision::Refused(refusal, detail) => surface.problem(refusal, &detail).map(Either::Right),
         Decision::Plain => api::serve(surface, request).await.map(Either::Right),
     }
 }

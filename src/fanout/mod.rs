@@ -14,8 +14,8 @@
 //! Order on a connection: the rest of a cut frame, replies, topics; the close frame last. Order in a topic: that of the
 //! offsets. Nothing is promised between topics.
 //!
-//! Reading order: [`settings`], [`outcome`] (the vocabulary), [`segment`], [`log`], [`connection`], [`special`], [`ledger`],
-//! [`fanout`] (the structure), [`membership`], [`append`], [`sweep`], [`plan`], [`visit`], [`policy`].
+//! Reading order: `settings`, `outcome` (the vocabulary), `segment`, `log`, `connection`, `special`, `ledger`, `fanout` (the
+//! structure), `membership`, `append`, `sweep`, `plan`, `visit`, `policy`; then `tests`, and `model_test` with its naive rival.
 //! Imports `hub` for its offsets only.
 
 mod append;

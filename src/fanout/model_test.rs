@@ -5,6 +5,7 @@
 //!
 //! One million operations; more with `FANFARE_MODEL_OPERATIONS`, other ones with `FANFARE_MODEL_SEED`.
 
+mod actions;
 mod frames;
 mod invariants;
 mod model;

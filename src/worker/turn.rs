@@ -249,7 +249,7 @@ impl Worker {
         }
         let counters = self.counters();
         counters.slow_consumers.set(self.fanout.slow_consumers() as i64);
-        counters.outbound_pending_bytes.set(self.fanout.retained_bytes() as i64);
+        counters.outbound_pending_bytes.set(self.fanout.outbound_bytes() as i64);
         let losses = self.fanout.losses();
         let counters = self.counters();
         counters.lost[0].add(losses.disconnect);

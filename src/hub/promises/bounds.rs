@@ -83,7 +83,11 @@ fn no_more_is_given_up_than_makes_a_64th_of_the_bound_free() {
     let (hub, entry) = hub_keeping(100);
     let now = Instant::now();
     let topic = hub.topic(&name("keep")).unwrap();
-    let publish = |times: usize| (0..times).for_each(|_| drop(publish(&hub, &topic, &"x".repeat(100), now)));
+    let publish = |times: usize| {
+        (0..times).for_each(|_| {
+            publish(&hub, &topic, &"x".repeat(100), now);
+        })
+    };
     publish(100);
     assert_eq!(hub.census().history_bytes, 100 * entry);
     publish(1);

@@ -1,0 +1,271 @@
+//! What a request opens: a WebSocket, a stream, or nothing but an answer. Pure: its head decides.
+
+use std::borrow::Cow;
+
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Version};
+
+use super::origin::Origins;
+use crate::api::{self, Route, Surface};
+use crate::config::PublishRule;
+use crate::hub::{Position, Start, TopicName};
+use crate::protocol::Encoding;
+use crate::refusal::Refusal;
+use crate::session::{Opening, StreamTopics};
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It opens a connection that a worker will own.
+    Open(Opening),
+    /// It is plain HTTP.
+    Plain,
+    /// It would open one, but may not.
+    Refused(Refusal, String),
+}
+
+/// Decides what the request with this head opens.
+pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
+    let wants_socket = wants_websocket(&head.headers);
+    let wants_stream = head.method == Method::GET && accepts_events(&head.headers);
+    if !wants_socket && !wants_stream {
+        return Decision::Plain;
+    }
+    let route = match surface.routes.of(head.uri.path()) {
+        Ok(route) => route,
+        // Plain HTTP answers it in the same words.
+        Err(_) => return Decision::Plain,
+    };
+    let decided = match route {
+        Route::Topic(topic) if wants_socket => topic_socket(surface, head, topic),
+        Route::Topic(topic) if wants_stream => topic_stream(surface, head, topic),
+        Route::Endpoint(index) if wants_socket => {
+            check(head, surface.endpoint_origins(index)).map(|()| Opening::Endpoint { index: index as u16 })
+        }
+        Route::Topic(_) | Route::Endpoint(_) => return Decision::Plain,
+        _ if wants_socket => {
+            let path = head.uri.path();
+            Err((Refusal::UnknownPath, format!("no WebSocket is served at {path}; try /topics/NAME")))
+        }
+        _ => return Decision::Plain,
+    };
+    match decided {
+        Ok(_) if surface.hub.is_draining() => Decision::Refused(Refusal::Draining, String::new()),
+        Ok(opening) => Decision::Open(opening),
+        Err((refusal, detail)) => Decision::Refused(refusal, detail),
+    }
+}
+
+type Refused = (Refusal, String);
+
+fn topic_socket(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
+    check(head, &surface.origins)?;
+    let mut start = None;
+    let mut encoding = Encoding::Plain;
+    for (key, value) in parameters(head)? {
+        match &*key {
+            "since" | "history" => set_start(&mut start, &key, &value)?,
+            "format" => {
+                encoding = match &*value {
+                    "plain" => Encoding::Plain,
+                    "json" => Encoding::Json,
+                    other => return Err(bad(format!("format is plain or json, not {other:?}"))),
+                }
+            }
+            other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, format"))),
+        }
+    }
+    let rules = surface.hub.rules_of(&topic);
+    let may_publish = match rules.publish {
+        PublishRule::Anyone | PublishRule::Subscribers => true,
+        PublishRule::Api => false,
+    };
+    Ok(Opening::Topic { topic, start: start.unwrap_or(Start::Now), encoding, may_publish })
+}
+
+fn topic_stream(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
+    check_origin(head, &surface.origins)?;
+    let mut names = vec![topic];
+    let mut start = None;
+    let mut since = None;
+    for (key, value) in parameters(head)? {
+        match &*key {
+            "since" => since = Some(value),
+            "history" => set_start(&mut start, &key, &value)?,
+            "also" => {
+                let name = TopicName::new(&value).map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, also"))),
+        }
+    }
+    let limit = surface.config.limits.subscriptions;
+    if names.len() > limit {
+        return Err(bad(format!("one stream takes at most {limit} topics (limits.subscriptions)")));
+    }
+    // The header is what a browser sends when it comes back: it is newer than what stands in the URL.
+    let last_event_id = head.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let starts = match last_event_id.as_deref().filter(|id| !id.is_empty()).or(since.as_deref()) {
+        Some(positions) => stream_positions(positions, names.len())?,
+        None => vec![start.unwrap_or(Start::Now); names.len()],
+    };
+    let several = names.len() > 1;
+    // RFC 9112 §7: chunks are for HTTP/1.1 only; an older proxy gets a body that ends with the connection.
+    let encoding = match (several, head.version == Version::HTTP_11) {
+        (false, true) => Encoding::SseChunked,
+        (false, false) => Encoding::Sse,
+        (true, true) => Encoding::SseTopicChunked,
+        (true, false) => Encoding::SseTopic,
+    };
+    Ok(Opening::Stream { topics: StreamTopics(names.into_iter().zip(starts).collect()), encoding })
+}
+
+/// The id of a stream of several topics is their positions in the order of the URL, joined by commas.
+fn stream_positions(text: &str, count: usize) -> Result<Vec<Start>, Refused> {
+    let positions: Result<Vec<Start>, _> =
+        text.split(',').map(|one| one.parse::<Position>().map(Start::Since)).collect();
+    let positions = positions.map_err(|error| bad(format!("since / Last-Event-ID {text:?}: {error}")))?;
+    if positions.len() != count {
+        let given = positions.len();
+        return Err(bad(format!("since / Last-Event-ID has {given} positions for {count} topics")));
+    }
+    Ok(positions)
+}
+
+fn set_start(start: &mut Option<Start>, key: &str, value: &str) -> Result<(), Refused> {
+    if start.is_some() {
+        return Err(bad("since and history exclude each other".to_owned()));
+    }
+    *start = Some(match key {
+        "since" => Start::Since(value.parse().map_err(|error| bad(format!("since {value:?}: {error}")))?),
+        _ => Start::Last(value.parse().map_err(|_| bad(format!("history {value:?} is not a whole number")))?),
+    });
+    Ok(())
+}
+
+fn bad(detail: String) -> Refused {
+    (Refusal::BadParameter, detail)
+}
+
+fn parameters(head: &Parts) -> Result<Vec<(String, String)>, Refused> {
+    api::query(head.uri.query().unwrap_or("")).map_err(|error| bad(error.to_string()))
+}
+
+/// Everything a WebSocket handshake needs (RFC 6455 §4.2.1) and the origin rules ask for.
+fn check(head: &Parts, origins: &Origins) -> Result<(), Refused> {
+    let headers = &head.headers;
+    let bad = |why: &str| Err((Refusal::BadHandshake, why.to_owned()));
+    if head.method != Method::GET {
+        return Err((Refusal::MethodNotAllowed, "a WebSocket handshake is a GET".to_owned()));
+    }
+    if head.version != Version::HTTP_11 {
+        return bad("a WebSocket handshake needs HTTP/1.1; a proxy in between may need proxy_http_version 1.1");
+    }
+    if !lists(headers, header::CONNECTION, "upgrade") {
+        return bad("header Connection: Upgrade is missing; a proxy in between may have dropped it");
+    }
+    match headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) {
+        Some(b"13") => {}
+        Some(other) => {
+            let other = String::from_utf8_lossy(other).into_owned();
+            return Err((Refusal::BadWebSocketVersion, format!("Sec-WebSocket-Version is {other:?}, not 13")));
+        }
+        None => return bad("header Sec-WebSocket-Version: 13 is missing"),
+    }
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+    match (keys.next().map(HeaderValue::as_bytes), keys.next()) {
+        (Some(key), None) if is_key(key) => {}
+        (Some(_), None) => return bad("header Sec-WebSocket-Key is not 16 bytes in base64"),
+        (Some(_), Some(_)) => return bad("header Sec-WebSocket-Key stands twice"),
+        (None, _) => return bad("header Sec-WebSocket-Key is missing"),
+    }
+    check_origin(head, origins)
+}
+
+/// 16 bytes are 22 base64 characters and two `=` (RFC 6455 §4.1, 7).
+fn is_key(key: &[u8]) -> bool {
+    let (digits, padding) = key.split_at(22.min(key.len()));
+    padding == b"==" && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+}
+
+fn check_origin(head: &Parts, origins: &Origins) -> Result<(), Refused> {
+    if origins.check_head(head).is_allowed() {
+        return Ok(());
+    }
+    let text = |name: header::HeaderName| match head.headers.get(name) {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()),
+        None => Cow::Borrowed(""),
+    };
+    let (origin, host) = (text(header::ORIGIN), text(header::HOST));
+    Err((Refusal::OriginRefused, format!("origin {origin:?} is not allowed at host {host:?}")))
+}
+
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    lists(headers, header::UPGRADE, "websocket")
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().any(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        value.split(',').any(|one| one.split(';').next().unwrap_or("").trim() == "text/event-stream")
+    })
+}
+
+/// Whether a comma-separated header lists `token`, in any case.
+fn lists(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        value.as_bytes().split(|&b| b == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_sixteen_bytes_in_base64() {
+        assert!(is_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
+        for key in
+            [&b""[..], b"dGhlIHNhbXBsZSBub25jZQ=", b"dGhlIHNhbXBsZSBub25jZ\"==", b"dGhlIHNhbXBsZSBub25jZQ==A", b"=="]
+        {
+            assert!(!is_key(key), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_brings_one_position_for_each_of_its_topics() {
+        let positions = stream_positions("7:1,9:2", 2).unwrap();
+        assert_eq!(positions, ["7:1", "9:2"].map(|one| Start::Since(one.parse().unwrap())));
+        for (text, count) in [("7:1", 2), ("7:1,9:2", 1), ("7:1,", 2), ("7:x", 1), ("", 1)] {
+            let (refusal, detail) = stream_positions(text, count).unwrap_err();
+            assert_eq!(refusal, Refusal::BadParameter);
+            assert!(detail.contains("Last-Event-ID"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_start_is_given_once() {
+        let mut start = None;
+        set_start(&mut start, "history", "5").unwrap();
+        assert_eq!(start, Some(Start::Last(5)));
+        assert!(set_start(&mut start, "since", "1:1").is_err());
+        assert!(set_start(&mut None, "history", "-1").is_err());
+        assert!(set_start(&mut None, "since", "1").is_err());
+    }
+
+    #[test]
+    fn header_lists_are_read_in_any_case_and_from_every_line() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        headers.append(header::CONNECTION, HeaderValue::from_static("x, UPGRADE"));
+        assert!(lists(&headers, header::CONNECTION, "upgrade"));
+        assert!(!lists(&headers, header::CONNECTION, "upgrad"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html, Text/Event-Stream;q=0.9"));
+        assert!(accepts_events(&headers));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-streams"));
+        assert!(!accepts_events(&headers));
+    }
+}
