@@ -83,16 +83,22 @@ impl Worker {
     }
 
     /// Those whose budget was used up, or who may be read again.
+    ///
+    /// Over the limit on held input only what is held is gone on with: it is what the limit waits for.
     pub(super) fn read_queued(&mut self) {
-        if !self.can_read_queued() {
-            return;
-        }
         for _ in 0..self.queued.len() {
             let Some(id) = self.queued.pop_front() else { break };
             let Some(connection) = self.connection(id) else { continue };
+            let is_open = connection.is_open();
             connection.reading = Reading::Polled;
-            if self.resume_held(id) == Went::On {
+            if self.resume_held(id) == Went::Stopped {
+                continue;
+            }
+            if self.held_bytes <= HELD_LIMIT_BYTES || !is_open {
                 self.read_now(id, Depth::ToTheEnd);
+            } else if let Some(connection) = self.connection(id) {
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
             }
         }
     }
