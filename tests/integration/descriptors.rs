@@ -6,7 +6,7 @@ use crate::deadline::{eventually, eventually_is};
 use crate::process::Process;
 
 const CONFIG: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 2\ndrain = \"2s\"\n\
-    [liveness]\nping_interval = \"1d\"\n[limits]\nconnections = 10000\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\n";
+    [liveness]\nping_interval = \"300d\"\n[limits]\nconnections = 10000\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\n";
 
 #[test]
 fn existing_clients_are_served_and_accepting_goes_on_afterwards() {

@@ -21,7 +21,7 @@ pub(crate) struct Process {
 }
 
 const CONFIG: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 2\ndrain = \"3s\"\n\
-    [liveness]\nping_interval = \"1d\"\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\n";
+    [liveness]\nping_interval = \"300d\"\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\n";
 
 fn config_file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
