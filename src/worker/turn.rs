@@ -12,6 +12,10 @@ use crate::fanout::{Appended, Entry, LogId, Tick};
 use crate::hub::{Letter, Publication};
 use crate::protocol::Encoding;
 
+/// Turns of a busy worker between two looks at the tasks of its thread, which are plain HTTP. Each look costs a system
+/// call of tokio's driver; at 64 writes a turn they wait for about 0.6 ms.
+const TURNS: u32 = 4;
+
 /// Letters taken from the mailbox in a turn.
 const LETTERS: usize = 256;
 
@@ -45,6 +49,7 @@ impl Worker {
         let mut draining = self.seat.draining.clone();
         let tick = tokio::time::sleep(Duration::from_millis(TICK_MS));
         let mut tick = std::pin::pin!(tick);
+        let mut turns = 0;
         loop {
             if *draining.borrow_and_update() {
                 self.start_drain();
@@ -53,13 +58,15 @@ impl Worker {
             if self.drain_is_over() {
                 return Ok(());
             }
-            if work == Work::Left {
-                tokio::task::yield_now().await;
+            if work == Work::Left || !self.mailbox.park() {
+                turns += 1;
+                if turns == TURNS {
+                    turns = 0;
+                    tokio::task::yield_now().await;
+                }
                 continue;
             }
-            if !self.mailbox.park() {
-                continue;
-            }
+            turns = 0;
             // All three may be dropped half way: readiness stays in the poller, the time in `tick`.
             tokio::select! {
                 ready = watched.readable() => {
