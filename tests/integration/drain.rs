@@ -205,3 +205,25 @@ fn a_request_under_way_when_the_drain_begins_is_answered() {
     let answer = http.response();
     assert_eq!((answer.status, answer.code().as_str()), (503, "draining"));
 }
+
+#[test]
+fn a_reader_with_a_backlog_gets_it_before_its_close_frame() {
+    let hub = TestHub::start(2, CONFIG);
+    let readers: Vec<_> = (0..4).map(|_| WebSocket::open_with_small_buffer(hub.address(), "/topics/news")).collect();
+    let mut publisher = hub.http();
+    let text = |n: usize| format!("{n:05000}");
+    for n in 1..=100 {
+        publisher.publish("news", text(n));
+    }
+    hub.server().drain();
+    thread::scope(|scope| {
+        for reader in readers {
+            scope.spawn(|| {
+                let (texts, code) = read_to_close(reader);
+                assert!(texts.into_iter().eq((1..=100).map(text)), "not all of the backlog came");
+                assert_eq!(code, Some(1001));
+            });
+        }
+    });
+    hub.drain_and_join(Duration::from_secs(5)).1.unwrap();
+}

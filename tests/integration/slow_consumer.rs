@@ -273,3 +273,40 @@ fn a_hub_with_nothing_to_do_sleeps_whoever_is_connected() {
     assert!(least < Duration::from_millis(30), "busy for {least:?} of 100 ms");
     drop((sleeper, closed, half, stream));
 }
+
+#[test]
+fn who_was_cut_off_comes_back_and_misses_nothing() {
+    let config = config("disconnect").replace("[[topics]]", "[[topics]]\nhistory = { size = 10000 }");
+    let hub = TestHub::start(1, &config);
+    let mut socket = WebSocket::open_with_small_buffer(hub.address(), "/topics/news?format=json");
+    let stream = crate::client::Socket::connect_with_small_buffer(hub.address());
+    let mut stream = crate::client::Events::on(stream, "/topics/news", &[]);
+    publish_beside_a_sleeper(&hub);
+    eventually("both were given up", || lost(&hub, 0) > 0 && hub.sum(|shard| &shard.lost[0]) > 40);
+
+    let (mut at, mut epoch) = (0, String::new());
+    while let Heard::Text(text) = socket.hear() {
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        at += 1;
+        assert_eq!(offset(&line), at);
+        epoch = line["epoch"].as_str().unwrap().to_owned();
+    }
+    assert!(0 < at && at < COUNT, "it was cut off at {at}");
+    let mut socket = hub.websocket(&format!("/topics/news?since={epoch}:{at}&format=json"));
+    assert_eq!(socket.json()["recovered"], true);
+    for n in at + 1..=COUNT {
+        assert_eq!(offset(&socket.json()), n);
+    }
+
+    let mut at = 0;
+    while let Some(event) = stream.next() {
+        at += 1;
+        assert_eq!(event.data, payload(at));
+    }
+    assert!(0 < at && at < COUNT, "it was cut off at {at}");
+    let mut stream = crate::client::Events::resume(hub.address(), "/topics/news", &stream.last_id);
+    assert_eq!(stream.event().json()["recovered"], true);
+    for n in at + 1..=COUNT {
+        assert_eq!(stream.event().data, payload(n));
+    }
+}
