@@ -63,7 +63,9 @@ impl Worker {
     /// Takes sockets from a listener. `true` if there may be more.
     pub(super) fn accept(&mut self, index: usize) -> bool {
         for _ in 0..ACCEPTS {
-            match self.seat.listeners[index].accept() {
+            // Its event may have been taken in just before the drain closed it.
+            let Some(listener) = self.seat.listeners.get(index) else { return false };
+            match listener.accept() {
                 Ok(None) => {
                     self.accepting_works();
                     return false;
