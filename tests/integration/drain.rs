@@ -227,3 +227,35 @@ fn a_reader_with_a_backlog_gets_it_before_its_close_frame() {
     });
     hub.drain_and_join(Duration::from_secs(5)).1.unwrap();
 }
+
+#[test]
+fn those_who_come_in_the_moment_of_the_drain_are_served_or_sent_away() {
+    for _ in 0..10 {
+        let hub = TestHub::start(2, CONFIG);
+        let address = hub.address();
+        let come_on = std::sync::atomic::AtomicBool::new(true);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while come_on.load(Ordering::Relaxed) {
+                        let Ok(stream) = TcpStream::connect(address) else { break };
+                        let mut socket = crate::client::Socket::over(stream);
+                        if socket.try_send(&crate::client::upgrade_request("/topics/news", &[])).is_err() {
+                            continue;
+                        }
+                        // Its answer and the close frame, or 503, or nothing: in any case an end.
+                        if !come_on.load(Ordering::Relaxed) {
+                            socket.shut_down_writing();
+                            socket.read_to_end();
+                        }
+                    }
+                });
+            }
+            eventually("they come", || hub.sum(|shard| &shard.opened[Protocol::Topic.index()]) > 30);
+            hub.server().drain();
+            eventually("it is over", || hub.server().is_over());
+            come_on.store(false, Ordering::Relaxed);
+        });
+        hub.drain_and_join(PATIENCE).1.unwrap();
+    }
+}
