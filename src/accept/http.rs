@@ -29,15 +29,19 @@ use crate::session::Opening;
 pub(crate) enum Ended {
     /// It is closed.
     Closed,
-    /// A request opened something; the answer's head is sent.
-    Opened {
-        /// The socket, no longer known to tokio.
-        socket: OwnedFd,
-        /// What it opened.
-        opening: Opening,
-        /// Bytes that the client sent behind its head.
-        rest: Vec<u8>,
-    },
+    /// A request opened something.
+    Opened(Box<Opened>),
+}
+
+/// A connection that a request opened; the answer's head is sent.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The socket, no longer known to tokio.
+    pub(crate) socket: OwnedFd,
+    /// What it opened.
+    pub(crate) opening: Opening,
+    /// Bytes that the client sent behind its head.
+    pub(crate) rest: Vec<u8>,
 }
 
 /// Serves requests on `socket`, of which `head` was read already, until it closes, opens something, or `drain` says
@@ -103,7 +107,7 @@ pub(crate) async fn serve(
     let mut rest = parts.read_buf.to_vec();
     rest.extend_from_slice(&io.head);
     match io.stream.into_std() {
-        Ok(socket) => Ok(Ended::Opened { socket: socket.into(), opening, rest }),
+        Ok(socket) => Ok(Ended::Opened(Box::new(Opened { socket: socket.into(), opening, rest }))),
         Err(_) => Ok(Ended::Closed),
     }
 }

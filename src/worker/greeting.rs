@@ -249,9 +249,9 @@ impl Worker {
             counters.connections[Protocol::Http.index()].add(-1);
             counters.closed[Protocol::Http.index()][CloseReason::ClientClosed.index()].add(1);
             match served {
-                Ok(Ended::Opened { socket, opening, rest }) => {
+                Ok(Ended::Opened(opened)) => {
                     // Its place goes with it. The way to oneself is full only if other shards fill it: then wait.
-                    let mut arrival = Arrival::Opened { socket, opening, rest };
+                    let mut arrival = Arrival::Opened(opened);
                     while let Err(full) = way.try_send(arrival) {
                         arrival = full.into_inner();
                         mailbox.wake();

@@ -8,6 +8,7 @@ use super::bundle::BundleId;
 use super::poller::Token;
 use super::reading::Depth;
 use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
+use crate::accept::http::Opened;
 use crate::fanout::{Appended, Entry, LogId, Tick};
 use crate::hub::{Letter, Publication};
 use crate::protocol::Encoding;
@@ -15,6 +16,10 @@ use crate::protocol::Encoding;
 /// Turns of a busy worker between two looks at the tasks of its thread, which are plain HTTP. Each look costs a system
 /// call of tokio's driver; at 64 writes a turn they wait for about 0.6 ms.
 const TURNS: u32 = 4;
+
+/// Handshakes whose garbage is worth a collection, and the rest after the last of them, in ticks.
+const BURST: usize = 64;
+const BURST_REST_TICKS: u32 = 10;
 
 /// Letters taken from the mailbox in a turn.
 const LETTERS: usize = 256;
@@ -121,7 +126,8 @@ impl Worker {
                 // It came just before the drain; closed unanswered, the client tries again elsewhere.
                 Ok(Arrival::Accepted(_)) if self.is_draining() => self.seat.placement.leave(self.seat.id),
                 Ok(Arrival::Accepted(socket)) => self.greet(socket),
-                Ok(Arrival::Opened { socket, opening, rest }) => {
+                Ok(Arrival::Opened(opened)) => {
+                    let Opened { socket, opening, rest } = *opened;
                     self.http_tasks_to_connection();
                     self.open(socket, None, opening, &rest);
                 }
@@ -240,19 +246,24 @@ impl Worker {
         self.fanout.enforce(Tick(tick));
         self.close_doomed();
         self.resume_accepting();
+        self.collect_after_a_burst();
         if second {
             self.each_second();
+        }
+    }
+
+    /// A second after the last of a burst of handshakes: their garbage is all that is left of it.
+    fn collect_after_a_burst(&mut self) {
+        let (handshakes, last) = self.handshakes;
+        if handshakes >= BURST && self.tick - last >= BURST_REST_TICKS {
+            self.handshakes.0 = 0;
+            (self.seat.collect)();
         }
     }
 
     fn each_second(&mut self) {
         if self.seat.id.0 == 0 {
             self.seat.surface.hub.tidy(self.now);
-        }
-        let (handshakes, last) = self.handshakes;
-        if handshakes >= 64 && self.tick - last >= 10 {
-            self.handshakes.0 = 0;
-            (self.seat.collect)();
         }
         let counters = self.counters();
         counters.slow_consumers.set(self.fanout.slow_consumers() as i64);

@@ -23,13 +23,14 @@ use super::poller::{Bell, Poller, Ready, Token};
 use super::reading::{Held, SCRATCH_BYTES};
 use super::slab::Slab;
 use super::turn::Stuck;
+use crate::accept::http::Opened;
 use crate::accept::{Listener, Placement};
 use crate::admin::counters::ShardCounters;
 use crate::api::Surface;
 use crate::config::{SlowConsumer, SlowPolicy};
 use crate::fanout::{ConnectionId, Fanout, LogRules, Policy, Settings};
 use crate::hub::{Draft, Mailbox, Topic, WorkerId};
-use crate::session::{Behaviour, Opening};
+use crate::session::Behaviour;
 
 /// Coarse time: units of 100 ms since the worker's start, as in the fan-out and the liveness wheel.
 pub(super) const TICK_MS: u64 = 100;
@@ -42,15 +43,9 @@ const WHEEL_TICKS: u32 = 512;
 pub(crate) enum Arrival {
     /// Just accepted, by another shard.
     Accepted(OwnedFd),
-    /// Opened by a request on a plain HTTP connection of this worker.
-    Opened {
-        /// The socket; its handshake was answered.
-        socket: OwnedFd,
-        /// What it opened.
-        opening: Opening,
-        /// Bytes read behind the request.
-        rest: Vec<u8>,
-    },
+    /// Opened by a request on a plain HTTP connection of this worker. Boxed: it is the rarer one, and without it the
+    /// ring of arrivals is 5 times as large, all of which ends up resident.
+    Opened(Box<Opened>),
 }
 
 /// The way to a worker for sockets. Bounded: a shard that accepts faster than this one works drops what does not fit.
