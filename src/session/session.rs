@@ -51,6 +51,10 @@ pub enum Effect {
 pub type Effects = SmallVec<[Effect; 2]>;
 
 impl Session {
+    /// The message that makes a session panic, in tests: nothing a client can send is known to.
+    #[cfg(test)]
+    pub(crate) const PANIC: &[u8] = b"panic, please";
+
     /// What `message` makes happen. `behaviours` are those of the configuration, by index.
     ///
     /// # Panics
@@ -74,6 +78,8 @@ impl Session {
                 return effects;
             }
         };
+        #[cfg(test)]
+        assert!(payload != Self::PANIC, "a test asks for this panic");
         match self {
             Self::Topic { may_publish: true, .. } => effects.push(Effect::Publish(Draft::new(kind, payload))),
             Self::Topic { encoding: Encoding::Plain, may_publish: false } => {

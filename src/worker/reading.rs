@@ -395,3 +395,67 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::config::{Config, Loaded, Source};
+    use crate::server::Server;
+    use crate::session::Session;
+
+    const CONFIG: &str = r#"
+        [server]
+        listen = ["127.0.0.1:0"]
+        workers = 1
+        [[endpoints]]
+        path = "/echo"
+        reply = "{message}"
+    "#;
+
+    fn connect(server: &Server) -> TcpStream {
+        let mut socket = TcpStream::connect(server.addresses()[0]).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let head = "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            answer.extend(byte);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        socket
+    }
+
+    fn say(socket: &mut TcpStream, text: &[u8]) {
+        // Masked with zeros: the payload stays as it is.
+        let header = [0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+        socket.write_all(&[&header, text].concat()).unwrap();
+    }
+
+    #[test]
+    fn a_panic_in_a_session_ends_its_connection_only_and_is_counted() {
+        let config = Config::from_toml(CONFIG, Path::new("")).unwrap();
+        let loaded = Loaded { config, source: Source::File("test.toml".into()), warnings: Vec::new() };
+        let server = Server::start(&loaded, || {}).unwrap();
+        let (mut unlucky, mut other) = (connect(&server), connect(&server));
+        say(&mut unlucky, Session::PANIC);
+        let mut close = [0; 4];
+        unlucky.read_exact(&mut close).unwrap();
+        assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1011));
+        say(&mut other, b"still here");
+        let mut reply = [0; 12];
+        other.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply[2..], b"still here");
+        let panics: u64 = server.surface().counters.shards.iter().map(|shard| shard.panics.get()).sum();
+        assert_eq!(panics, 1);
+        drop((unlucky, other));
+        server.drain();
+        server.join().unwrap();
+    }
+}
