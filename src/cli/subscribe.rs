@@ -120,7 +120,9 @@ impl Follower {
     fn path(&self) -> String {
         let path = self.url.topic_path(&self.topic);
         match self.start {
-            Start::Now => format!("{path}?format=json"),
+            // No epoch is 0: the answer is the position of this moment, from which a connection that is lost before its
+            // first publication is resumed.
+            Start::Now => format!("{path}?format=json&since=0:0"),
             Start::History(count) => format!("{path}?format=json&history={count}"),
             Start::Since(position) => format!("{path}?format=json&since={position}"),
         }
@@ -166,11 +168,11 @@ impl Follower {
             // place to resume from if the connection breaks now.
             Line::Recovered { recovered: true, .. } => {}
             Line::Recovered { position, recovered: false } => {
-                let wanted = match self.start {
-                    Start::Since(wanted) => format!(" after {wanted}"),
-                    Start::Now | Start::History(_) => String::new(),
-                };
-                self.say(&format!("not recovered: what came{wanted} is no longer kept; going on after {position}"));
+                if let Start::Since(wanted) = self.start {
+                    self.say(&format!(
+                        "not recovered: what came after {wanted} is no longer kept; going on after {position}"
+                    ));
+                }
                 self.start = Start::Since(position);
             }
             Line::Missed { last, count } => {
@@ -286,7 +288,16 @@ mod tests {
         let (lines, asked, _) = runtime().block_on(follow(plays, Start::Now, 3));
         assert_eq!(lines, ["one\n", "two\n", "three\n"]);
         let again = "/topics/a%2Fb?format=json&since=7:1";
-        assert_eq!(asked, ["/topics/a%2Fb?format=json", again, again]);
+        assert_eq!(asked, ["/topics/a%2Fb?format=json&since=0:0", again, again]);
+    }
+
+    #[test]
+    fn a_connection_lost_before_its_first_publication_is_resumed_as_well() {
+        let here = r#"{"topic":"a/b","epoch":"7","offset":1,"recovered":false}"#;
+        let (lines, asked, _) =
+            runtime().block_on(follow(vec![Play::Break(vec![here]), Play::Stay(vec![TWO])], Start::Now, 1));
+        assert_eq!(lines, ["two\n"]);
+        assert_eq!(asked[1], "/topics/a%2Fb?format=json&since=7:1");
     }
 
     #[test]
