@@ -304,13 +304,24 @@ fn receive_head(greeting: &mut Greeting, scratch: &mut [u8], limit: usize) -> (H
 }
 
 /// Where the request head in `bytes` ends, if the empty line that ends it stands there from `from` on.
+///
+/// Empty lines before it are passed over, as RFC 9112 §2.2 wants it: they are no head, and whoever sends nothing else has
+/// only the time of a head.
 fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let from = from.max(begin);
     bytes[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn empty_lines_before_a_head_are_no_head() {
+        assert_eq!(head_end(b"\r\n\r\n\r\n", 0), None);
+        assert_eq!(head_end(b"\r\nGET / HTTP/1.1\r\n\r\n", 0), Some(20));
+    }
 
     #[test]
     fn a_head_ends_with_an_empty_line_wherever_it_is_cut() {
