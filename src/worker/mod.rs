@@ -14,6 +14,7 @@
 //! | `bundle` | streams of several topics: one log per set of topics |
 //! | `catch_up` | history on its way to those who joined with it |
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
+//! | `held` | input that waits for room in a mailbox |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
 mod bundle;
@@ -22,6 +23,7 @@ mod closing;
 mod connection;
 mod drain;
 mod greeting;
+mod held;
 pub mod liveness;
 mod membership;
 mod opening;

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
 use super::connection::{Reading, State};
+use super::held::HELD_LIMIT_BYTES;
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
@@ -23,25 +24,7 @@ pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
 const READ_BUDGET_BYTES: usize = 64 * 1024;
 
 /// Outbox bytes over which a connection is not read: a client that pings and never reads must not grow its outbox.
-const OUTBOX_LIMIT_BYTES: usize = 16 * 1024;
-
-/// Input and drafts of paused publishers that a worker holds. Over it, nobody is read until some of it is published.
-const HELD_LIMIT_BYTES: usize = 4 * 1024 * 1024;
-
-/// Input of a connection that waits: for room in a mailbox, or until its client reads.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    /// The publication that had no room.
-    draft: Option<(Arc<Topic>, Draft)>,
-    /// Bytes behind it, not decoded yet.
-    rest: Vec<u8>,
-}
-
-impl Held {
-    fn bytes(&self) -> usize {
-        self.rest.len() + self.draft.as_ref().map_or(0, |(_, draft)| draft.payload().len())
-    }
-}
+pub(super) const OUTBOX_LIMIT_BYTES: usize = 16 * 1024;
 
 /// How far a socket is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +38,7 @@ pub(super) enum Depth {
 
 /// Whether a connection can be read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Went {
+pub(super) enum Went {
     On,
     /// It waits, or is gone.
     Stopped,
@@ -150,7 +133,7 @@ impl Worker {
     }
 
     /// Decodes and does what `input` says.
-    fn receive(&mut self, id: ConnectionId, input: &mut [u8]) -> Went {
+    pub(super) fn receive(&mut self, id: ConnectionId, input: &mut [u8]) -> Went {
         let tick = self.tick;
         let limit = self.seat.surface.config.limits.message.bytes();
         let behaviours = Arc::clone(&self.seat.behaviours);
@@ -245,7 +228,7 @@ impl Worker {
         }
     }
 
-    fn publish(&mut self, id: ConnectionId, topic: Arc<Topic>, draft: Draft) -> Went {
+    pub(super) fn publish(&mut self, id: ConnectionId, topic: Arc<Topic>, draft: Draft) -> Went {
         let mut outcome = None;
         let hub = Arc::clone(&self.seat.surface.hub);
         hub.publish(&topic, draft, self.now, |done| outcome = Some(done));
@@ -279,95 +262,6 @@ impl Worker {
         match self.memberships.carried(log)? {
             super::membership::Carries::Topic(topic, _) => Some(Arc::clone(topic)),
             super::membership::Carries::Bundle(_) => None,
-        }
-    }
-
-    fn hold(&mut self, id: ConnectionId, draft: Option<(Arc<Topic>, Draft)>, rest: &[u8]) {
-        let held = self.held.entry(id.index).or_default();
-        self.held_bytes -= held.bytes();
-        if draft.is_some() {
-            held.draft = draft;
-        }
-        held.rest.extend_from_slice(rest);
-        self.held_bytes += held.bytes();
-    }
-
-    /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the
-    /// client's close frame comes there.
-    pub(super) fn read_to_the_close_frame(&mut self, id: ConnectionId) {
-        if let Some(held) = self.held.get_mut(&id.index)
-            && let Some((_, draft)) = held.draft.take()
-        {
-            self.held_bytes -= draft.payload().len();
-        }
-        let Some(connection) = self.connection(id) else { return };
-        match connection.reading {
-            Reading::Polled | Reading::Queued => {}
-            Reading::OutboxFull | Reading::Paused => {
-                connection.reading = Reading::Queued;
-                self.queued.push_back(id);
-            }
-        }
-    }
-
-    /// What is held of a connection that ends.
-    pub(super) fn forget_held(&mut self, id: ConnectionId) {
-        if let Some(held) = self.held.remove(&id.index) {
-            self.held_bytes -= held.bytes();
-        }
-    }
-
-    /// Publications that waited for room, oldest first, until one has none again.
-    pub(super) fn retry_paused(&mut self) {
-        while let Some(&id) = self.paused.front() {
-            let held = self.connection(id).is_some().then(|| self.held.remove(&id.index)).flatten();
-            let Some(held) = held else {
-                self.paused.pop_front();
-                continue;
-            };
-            self.held_bytes -= held.bytes();
-            let Held { draft, rest } = held;
-            if let Some((topic, draft)) = draft {
-                let waiting = self.paused.len();
-                let went = self.publish(id, topic, draft);
-                if self.paused.len() > waiting {
-                    // Queued once more at the back: it keeps its place at the front instead.
-                    self.paused.pop_back();
-                    self.hold(id, None, &rest);
-                    return;
-                }
-                debug_assert_eq!(went, Went::On);
-            }
-            self.paused.pop_front();
-            if !rest.is_empty() {
-                self.hold(id, None, &rest);
-            }
-            if let Some(connection) = self.connection(id) {
-                connection.reading = Reading::Queued;
-                self.queued.push_back(id);
-            }
-        }
-    }
-
-    /// Goes on with input that was held.
-    fn resume_held(&mut self, id: ConnectionId) -> Went {
-        let Some(held) = self.held.remove(&id.index) else { return Went::On };
-        self.held_bytes -= held.bytes();
-        debug_assert!(held.draft.is_none(), "paused connections are not queued");
-        let Held { mut rest, .. } = held;
-        self.receive(id, &mut rest)
-    }
-
-    /// A connection whose outbox was full has been written to.
-    pub(super) fn resume_reading(&mut self, id: ConnectionId) {
-        if self.fanout.outbox_bytes(id) > OUTBOX_LIMIT_BYTES {
-            return;
-        }
-        if let Some(connection) = self.connection(id)
-            && connection.reading == Reading::OutboxFull
-        {
-            connection.reading = Reading::Queued;
-            self.queued.push_back(id);
         }
     }
 

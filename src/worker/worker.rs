@@ -17,10 +17,11 @@ use super::catch_up::CatchUp;
 use super::connection::{Connection, Ending};
 use super::drain::{Drain, Quiet};
 use super::greeting::Greetings;
+use super::held::Held;
 use super::liveness::Wheel;
 use super::membership::Memberships;
 use super::poller::{Bell, Poller, Ready, Token};
-use super::reading::{Held, SCRATCH_BYTES};
+use super::reading::SCRATCH_BYTES;
 use super::slab::Slab;
 use super::turn::Stuck;
 use crate::accept::http::Opened;
@@ -92,7 +93,7 @@ pub(crate) struct Worker {
     pub(super) bundles: Bundles,
     /// History on its way, by connection. Few.
     pub(super) catch_ups: FxHashMap<u32, CatchUp>,
-    /// Input that waits, by connection. Few, and bounded together: see `reading`.
+    /// Input that waits, by connection. Few, and bounded together: see `held`.
     pub(super) held: FxHashMap<u32, Held>,
     pub(super) held_bytes: usize,
     /// Why connections that are being closed are. Few.

@@ -1,0 +1,128 @@
+//! Input of connections that wait: for room in a mailbox, or until their client reads.
+
+use std::sync::Arc;
+
+use super::connection::Reading;
+use super::reading::{OUTBOX_LIMIT_BYTES, Went};
+use super::worker::Worker;
+use crate::fanout::ConnectionId;
+use crate::hub::{Draft, Topic};
+use crate::refusal::Refusal;
+
+/// Input and drafts of paused publishers that a worker holds. Over it, nobody is read until some of it is published.
+pub(super) const HELD_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Input of a connection that waits: for room in a mailbox, or until its client reads.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The publication that had no room.
+    draft: Option<(Arc<Topic>, Draft)>,
+    /// Bytes behind it, not decoded yet.
+    rest: Vec<u8>,
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        self.rest.len() + self.draft.as_ref().map_or(0, |(_, draft)| draft.payload().len())
+    }
+}
+
+impl Worker {
+    pub(super) fn hold(&mut self, id: ConnectionId, draft: Option<(Arc<Topic>, Draft)>, rest: &[u8]) {
+        let held = self.held.entry(id.index).or_default();
+        self.held_bytes -= held.bytes();
+        if draft.is_some() {
+            held.draft = draft;
+        }
+        held.rest.extend_from_slice(rest);
+        self.held_bytes += held.bytes();
+    }
+
+    /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the
+    /// client's close frame comes there.
+    pub(super) fn read_to_the_close_frame(&mut self, id: ConnectionId) {
+        if let Some(held) = self.held.get_mut(&id.index)
+            && let Some((_, draft)) = held.draft.take()
+        {
+            self.held_bytes -= draft.payload().len();
+            self.count_given_up();
+        }
+        let Some(connection) = self.connection(id) else { return };
+        match connection.reading {
+            Reading::Polled | Reading::Queued => {}
+            Reading::OutboxFull | Reading::Paused => {
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
+            }
+        }
+    }
+
+    /// What is held of a connection that ends.
+    pub(super) fn forget_held(&mut self, id: ConnectionId) {
+        if let Some(held) = self.held.remove(&id.index) {
+            self.held_bytes -= held.bytes();
+            if held.draft.is_some() {
+                self.count_given_up();
+            }
+        }
+    }
+
+    /// A publication that still waited for room when its connection ended: it was never acknowledged, and is counted.
+    fn count_given_up(&self) {
+        self.seat.surface.counters.reject_client(Refusal::Overloaded);
+    }
+
+    /// Publications that waited for room, oldest first, until one has none again.
+    pub(super) fn retry_paused(&mut self) {
+        while let Some(&id) = self.paused.front() {
+            let held = self.connection(id).is_some().then(|| self.held.remove(&id.index)).flatten();
+            let Some(held) = held else {
+                self.paused.pop_front();
+                continue;
+            };
+            self.held_bytes -= held.bytes();
+            let Held { draft, rest } = held;
+            if let Some((topic, draft)) = draft {
+                let waiting = self.paused.len();
+                let went = self.publish(id, topic, draft);
+                if self.paused.len() > waiting {
+                    // Queued once more at the back: it keeps its place at the front instead.
+                    self.paused.pop_back();
+                    self.hold(id, None, &rest);
+                    return;
+                }
+                debug_assert_eq!(went, Went::On);
+            }
+            self.paused.pop_front();
+            if !rest.is_empty() {
+                self.hold(id, None, &rest);
+            }
+            if let Some(connection) = self.connection(id) {
+                connection.reading = Reading::Queued;
+                self.queued.push_back(id);
+            }
+        }
+    }
+
+    /// Goes on with input that was held.
+    pub(super) fn resume_held(&mut self, id: ConnectionId) -> Went {
+        let Some(held) = self.held.remove(&id.index) else { return Went::On };
+        self.held_bytes -= held.bytes();
+        debug_assert!(held.draft.is_none(), "paused connections are not queued");
+        let Held { mut rest, .. } = held;
+        self.receive(id, &mut rest)
+    }
+
+    /// A connection whose outbox was full has been written to.
+    pub(super) fn resume_reading(&mut self, id: ConnectionId) {
+        if self.fanout.outbox_bytes(id) > OUTBOX_LIMIT_BYTES {
+            return;
+        }
+        if let Some(connection) = self.connection(id)
+            && connection.reading == Reading::OutboxFull
+        {
+            connection.reading = Reading::Queued;
+            self.queued.push_back(id);
+        }
+    }
+}
