@@ -6,6 +6,7 @@
 //! frames carry the positions of the whole set. A bundle's own offsets count its frames.
 
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -81,12 +82,6 @@ fn stream_id(positions: &[Position]) -> String {
     texts.join(",")
 }
 
-/// Where a new member stands, and what it is sent first.
-struct Beginning {
-    positions: Vec<Position>,
-    frames: Vec<Bytes>,
-}
-
 impl Worker {
     /// Subscribes a stream to several topics: for each what it missed, then the log of their bundle.
     pub(super) fn join_bundle(
@@ -121,15 +116,15 @@ impl Worker {
                 self.tell_recovery(id, topic, encoding, *start, joined);
             }
         }
-        let beginning = beginning(&topics, joins, &reached, encoding);
+        let replay = Replay::new(topics, joins, reached, encoding);
         let delimiting = encoding.delimiting().expect("invariant: streams have an SSE encoding");
-        self.fanout.reply(id, sse::position(delimiting, &stream_id(&beginning.positions)));
+        self.fanout.reply(id, sse::position(delimiting, &stream_id(&replay.positions)));
         let top = Offset(frame_count);
-        if beginning.frames.is_empty() {
+        if replay.items.len() == 0 {
             self.fanout.subscribe(log, id, Join::At(top));
         } else {
             self.fanout.subscribe(log, id, Join::Held);
-            self.catch_ups.insert(id.index, CatchUp::ready(id, log, top, beginning.frames));
+            self.catch_ups.insert(id.index, CatchUp::bundle(id, log, top, replay));
             self.feed_catch_up(id);
         }
         Ok(())
@@ -197,38 +192,56 @@ impl Worker {
 
 /// What a new member of a bundle is sent before its log: topic by topic, up to what the log has reached. What was
 /// published after that is in the mailbox, and will come through the log.
-fn beginning(
-    topics: &[Arc<Topic>],
-    joins: Vec<(Start, Joined)>,
-    reached: &[Position],
+///
+/// Each entry is encoded when it is taken, with the stream's positions at that moment as its id: until then it is a
+/// reference into its topic's history.
+#[derive(Debug)]
+pub(super) struct Replay {
     encoding: Encoding,
-) -> Beginning {
-    // Each topic begins where the client was, as far as it can be continued from there.
-    let mut positions: Vec<Position> = joins
-        .iter()
-        .zip(reached)
-        .map(|((start, joined), &reached)| match joined.replay.first() {
-            Some(first) => Position { epoch: reached.epoch, offset: Offset(first.offset.0 - 1) },
-            None => match (start, joined.recovery) {
-                (Start::Since(seen), Recovery::Complete) if seen.offset <= reached.offset => *seen,
-                // After a gap it begins anew where the log is: with the old position each return would find the gap again.
-                (
-                    Start::Since(_) | Start::Now | Start::Last(_),
-                    Recovery::Complete | Recovery::Gap | Recovery::NotAsked,
-                ) => reached,
-            },
-        })
-        .collect();
-    let first = positions.clone();
-    let mut frames = Vec::new();
-    for (at, (_, joined)) in joins.into_iter().enumerate() {
-        for item in joined.replay.into_iter().take_while(|item| item.offset <= reached[at].offset) {
-            positions[at].offset = item.offset;
-            frames.push(stream_frame(encoding, &positions, &topics[at], positions[at], &item));
+    topics: Vec<Arc<Topic>>,
+    positions: Vec<Position>,
+    reached: Vec<Position>,
+    items: IntoIter<(usize, Retained)>,
+}
+
+impl Replay {
+    fn new(topics: Vec<Arc<Topic>>, joins: Vec<(Start, Joined)>, reached: Vec<Position>, encoding: Encoding) -> Self {
+        let positions = joins.iter().zip(&reached).map(|((start, joined), &reached)| begins(*start, joined, reached));
+        let positions = positions.collect();
+        let mut items = Vec::new();
+        for (at, (_, joined)) in joins.into_iter().enumerate() {
+            let wanted = joined.replay.into_iter().take_while(|item| item.offset <= reached[at].offset);
+            items.extend(wanted.map(|item| (at, item)));
         }
-        positions[at] = reached[at];
+        Self { encoding, topics, positions, reached, items: items.into_iter() }
     }
-    Beginning { positions: first, frames }
+}
+
+/// Where a topic of a stream begins: where the client was, as far as it can be continued from there.
+fn begins(start: Start, joined: &Joined, reached: Position) -> Position {
+    match joined.replay.first() {
+        Some(first) => Position { epoch: reached.epoch, offset: Offset(first.offset.0 - 1).min(reached.offset) },
+        None => match (start, joined.recovery) {
+            (Start::Since(seen), Recovery::Complete) if seen.offset <= reached.offset => seen,
+            // After a gap it begins anew where the log is: with the old position each return would find the gap again.
+            (
+                Start::Since(_) | Start::Now | Start::Last(_),
+                Recovery::Complete | Recovery::Gap | Recovery::NotAsked,
+            ) => reached,
+        },
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let (at, item) = self.items.next()?;
+        // The topics before this one are through.
+        self.positions[..at].copy_from_slice(&self.reached[..at]);
+        self.positions[at].offset = item.offset;
+        Some(stream_frame(self.encoding, &self.positions, &self.topics[at], self.positions[at], &item))
+    }
 }
 
 fn stream_frame(

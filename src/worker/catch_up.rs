@@ -5,6 +5,7 @@ use std::vec::IntoIter;
 
 use bytes::Bytes;
 
+use super::bundle::Replay;
 use super::worker::Worker;
 use crate::fanout::{ConnectionId, LogId};
 use crate::hub::{Epoch, Joined, Offset, Position, Retained, Topic};
@@ -30,8 +31,8 @@ pub(super) struct CatchUp {
 enum Frames {
     /// One topic.
     Topic { topic: Arc<Topic>, encoding: Encoding, epoch: Epoch, items: IntoIter<Retained> },
-    /// A stream of several topics: each entry with its topic and the stream's id behind it.
-    Ready(IntoIter<Bytes>),
+    /// A stream of several topics.
+    Bundle(Replay),
 }
 
 impl CatchUp {
@@ -41,9 +42,9 @@ impl CatchUp {
         Self { id, log, top: top.offset, frames }
     }
 
-    /// History that had to be encoded for this connection alone.
-    pub(super) fn ready(id: ConnectionId, log: LogId, top: Offset, frames: Vec<Bytes>) -> Self {
-        Self { id, log, top, frames: Frames::Ready(frames.into_iter()) }
+    /// The history of a stream of several topics.
+    pub(super) fn bundle(id: ConnectionId, log: LogId, top: Offset, replay: Replay) -> Self {
+        Self { id, log, top, frames: Frames::Bundle(replay) }
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -52,7 +53,7 @@ impl CatchUp {
                 let position = Position { epoch: *epoch, offset: item.offset };
                 protocol::encode(*encoding, topic.name().as_str(), position, item.kind, &item.payload)
             }),
-            Frames::Ready(frames) => frames.next(),
+            Frames::Bundle(replay) => replay.next(),
         }
     }
 }
