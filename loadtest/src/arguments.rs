@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::idle::Idle;
-use crate::publisher::PublishBy;
+use crate::client::publisher::PublishBy;
+use crate::runs::idle::Idle;
 use crate::scenario::{Pace, Scenario};
 
 const EXAMPLES: &str = "Examples:

@@ -1,34 +1,18 @@
 //! The load harness of fanfare: `fanfare-loadtest --help`.
 //!
-//! The walk of a run: `arguments` describe a `scenario` and a `target`; `connector` opens the connections (`handshake`);
-//! `subscriber` reads them (`inbox`, `frame`), `publisher` writes (`stamp`, `outbox`), `verify` compares; `cpu` and
-//! `server_process` look at the server; `report` says what was found. `fanout`, `floor`, `compare` and `idle` are the runs;
-//! `launch` starts the servers they need. Pure: `stamp`, `frame`, `inbox`, `handshake`, `verify`.
+//! The walk of a run: `arguments` describe a `scenario` and a `target`; `client` connects, publishes and reads (`wire` has the
+//! bytes), `verify` compares what came with what was published; `server` starts what is loaded and looks at what it costs;
+//! `report` says what was found. `runs` has a file for each kind of run.
 
 mod arguments;
+mod client;
 mod clock;
-mod compare;
-mod connector;
-mod cpu;
-mod descriptors;
-mod fanout;
-mod floor;
-mod frame;
-mod handshake;
-mod idle;
-mod inbox;
-mod launch;
-mod outbox;
-mod poller;
-mod progress;
-mod publisher;
 mod report;
+mod runs;
 mod scenario;
-mod server_process;
-mod stamp;
-mod subscriber;
-mod target;
+mod server;
 mod verify;
+mod wire;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -40,10 +24,10 @@ use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Cpus, Server};
-use crate::floor::Sending;
-use crate::launch::Launched;
-use crate::publisher::PublishBy;
-use crate::target::Target;
+use crate::client::publisher::PublishBy;
+use crate::server::floor::Sending;
+use crate::server::launch::Launched;
+use crate::server::target::Target;
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
@@ -63,12 +47,12 @@ fn run(command: Command) -> Result<bool> {
             let scenario = load.scenario()?;
             let (target, pid) = resolve(&server)?;
             if let Some(cpu) = pin_generator {
-                cpu::pin(&[cpu])?;
+                server::cpu::pin(&[cpu])?;
             }
             if let Err(error) = &pid {
                 eprintln!("warning: no CPU and memory figures: {error:#}");
             }
-            let report = fanout::run("fanout", &scenario, &target, pid.ok())?;
+            let report = runs::fanout::run("fanout", &scenario, &target, pid.ok())?;
             show(&report, load.json)?;
             Ok(report.verdict.is_clean())
         }
@@ -76,47 +60,47 @@ fn run(command: Command) -> Result<bool> {
             let scenario = load.scenario()?;
             ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
             // What is started inherits the limit.
-            descriptors::make_room(scenario.subscribers as usize)?;
+            client::descriptors::make_room(scenario.subscribers as usize)?;
             let (sending, name) =
                 if batch { (Sending::PerBurst, "floor-batch") } else { (Sending::PerPublication, "floor") };
             let server_cpu = split_cpus(&cpus)?;
             let floor = Launched::floor(sending, server_cpu)?;
-            let report = fanout::run(name, &scenario, &floor.target, Some(floor.pid()))?;
+            let report = runs::fanout::run(name, &scenario, &floor.target, Some(floor.pid()))?;
             show(&report, load.json)?;
             Ok(report.verdict.is_clean())
         }
         Command::Compare { load, rounds, cpus, hub } => {
             let scenario = load.scenario()?;
             ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
-            descriptors::make_room(scenario.subscribers as usize)?;
+            client::descriptors::make_room(scenario.subscribers as usize)?;
             let server_cpu = split_cpus(&cpus)?;
             let program = hub.first().context("invariant: clap requires the hub's program")?;
             let config = hub.get(1).map(PathBuf::as_path);
-            let comparison = compare::Comparison { rounds, server_cpu, hub: program, config };
-            let report = compare::run(comparison, &scenario)?;
+            let comparison = runs::compare::Comparison { rounds, server_cpu, hub: program, config };
+            let report = runs::compare::run(comparison, &scenario)?;
             show(&report, load.json)?;
             Ok(report.is_clean())
         }
         Command::Idle { server, idle, json, hub } => {
             let idle = idle.idle(!hub.is_empty());
-            descriptors::make_room((idle.connections + idle.first_connections) as usize)?;
+            client::descriptors::make_room((idle.connections + idle.first_connections) as usize)?;
             let config = hub.get(1).map(PathBuf::as_path);
             let report = match hub.first() {
                 Some(program) => {
                     let hub = Launched::hub(program, config, idle.connections + idle.first_connections, None)?;
-                    idle::run(&idle, &hub.target, hub.pid())?
+                    runs::idle::run(&idle, &hub.target, hub.pid())?
                 }
                 None => {
                     let (target, pid) = resolve(&server)?;
-                    idle::run(&idle, &target, pid?)?
+                    runs::idle::run(&idle, &target, pid?)?
                 }
             };
             show(&report, json)?;
             Ok(report.is_clean())
         }
-        Command::RunTied { command } => launch::run_tied(&command).map(|()| true),
+        Command::RunTied { command } => server::launch::run_tied(&command).map(|()| true),
         Command::FloorServer { batch } => {
-            floor::serve(if batch { Sending::PerBurst } else { Sending::PerPublication })?;
+            server::floor::serve(if batch { Sending::PerBurst } else { Sending::PerPublication })?;
             Ok(true)
         }
     }
@@ -126,19 +110,19 @@ fn resolve(server: &Server) -> Result<(Target, Result<Pid>)> {
     let target = Target::parse(&server.url)?;
     let pid = match server.pid {
         Some(pid) => Pid::from_raw(pid).with_context(|| format!("--pid {pid}: not a process")),
-        None => server_process::listening_on(target.address.port()),
+        None => server::process::listening_on(target.address.port()),
     };
     Ok((target, pid))
 }
 
 /// Pins this process to its CPU and returns that of the server: two different ones, or none at all.
 fn split_cpus(cpus: &Cpus) -> Result<Option<usize>> {
-    let available = cpu::available()?;
+    let available = server::cpu::available()?;
     let apart = available.len() >= 2;
     let server = cpus.server_cpu.or_else(|| available.first().copied().filter(|_| apart));
     let generator = cpus.generator_cpu.or_else(|| available.iter().rev().copied().find(|_| apart));
     match (server, generator) {
-        (Some(server), Some(generator)) if server != generator => cpu::pin(&[generator])?,
+        (Some(server), Some(generator)) if server != generator => server::cpu::pin(&[generator])?,
         _ => eprintln!("warning: server and generator share CPUs: latencies and rates are not the server's alone"),
     }
     Ok(server)

@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use crate::connector::Dialing;
-use crate::publisher::PublishBy;
-use crate::stamp::{Format, Payloads};
+use crate::client::connector::Dialing;
+use crate::client::publisher::PublishBy;
+use crate::wire::stamp::{Format, Payloads};
 
 /// Bytes of payload that may be in flight in the generator, all lanes together.
 const IN_FLIGHT_LIMIT_BYTES: usize = 1 << 30;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::stamp::Stamp;
+use crate::wire::stamp::Stamp;
 
 /// Sequence numbers one stream remembers as skipped, so that a late one is told from a duplicate. Beyond it the oldest
 /// stay lost; a run that gets there has failed anyway.

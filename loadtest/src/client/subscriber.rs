@@ -9,13 +9,13 @@ use anyhow::Result;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+use crate::client::connector::Connected;
+use crate::client::poller::{Interest, Poller, Ready};
 use crate::clock;
-use crate::connector::Connected;
-use crate::frame::{self, Opcode, Writer};
-use crate::inbox::Inbox;
-use crate::outbox::{Flushed, Outbox};
-use crate::poller::{Interest, Poller, Ready};
 use crate::verify::SubscriberId;
+use crate::wire::frame::{self, Opcode, Writer};
+use crate::wire::inbox::Inbox;
+use crate::wire::outbox::{Flushed, Outbox};
 
 /// Bytes asked of a socket at once.
 const READ_BYTES: usize = 64 * 1024;

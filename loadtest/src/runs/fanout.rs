@@ -4,20 +4,20 @@ use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 use rustix::process::Pid;
 
+use crate::client::connector;
+use crate::client::descriptors;
+use crate::client::publisher::{PublishBy, Publishers, Schedule};
+use crate::client::subscriber::{Fleet, Watch};
 use crate::clock;
-use crate::connector;
-use crate::cpu::CpuTime;
-use crate::descriptors;
-use crate::frame::Opcode;
-use crate::progress::{Progress, UPDATE_NS};
-use crate::publisher::{PublishBy, Publishers, Schedule};
-use crate::report::{self, GeneratorCost, Latency, MemoryOverRun, Report, ServerCost};
+use crate::report::progress::{Progress, UPDATE_NS};
+use crate::report::report::{self, GeneratorCost, Latency, MemoryOverRun, Report, ServerCost};
 use crate::scenario::{Pace, Scenario};
-use crate::server_process::Memory;
-use crate::stamp::{Format, Payloads, Wrong};
-use crate::subscriber::{Fleet, Watch};
-use crate::target::{self, Target};
+use crate::server::cpu::CpuTime;
+use crate::server::process::Memory;
+use crate::server::target::{self, Target};
 use crate::verify::{Delivery, LaneId, Ledger, SubscriberId};
+use crate::wire::frame::Opcode;
+use crate::wire::stamp::{Format, Payloads, Wrong};
 
 /// Reasons for early ends that are kept for the report.
 const ENDINGS_KEPT: usize = 5;
@@ -294,7 +294,7 @@ impl Watch for Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stamp::Stamp;
+    use crate::wire::stamp::Stamp;
 
     fn recorder() -> Recorder {
         let payloads = Payloads::new(9, Format::Binary, 64).unwrap();

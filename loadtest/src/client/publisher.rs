@@ -6,16 +6,16 @@ use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+use crate::client::connector;
+use crate::client::poller::{Interest, Poller, Ready};
+use crate::client::subscriber::{FIRST_OTHER_TOKEN, Fleet, Watch};
 use crate::clock;
-use crate::connector;
-use crate::frame::{self, Opcode};
-use crate::handshake::{HEAD_LIMIT_BYTES, head_of, header};
-use crate::outbox::{Flushed, Outbox};
-use crate::poller::{Interest, Poller, Ready};
-use crate::stamp::{Format, Payloads, Stamp};
-use crate::subscriber::{FIRST_OTHER_TOKEN, Fleet, Watch};
-use crate::target::{self, Target};
+use crate::server::target::{self, Target};
 use crate::verify::{LaneId, Ledger, SubscriberId};
+use crate::wire::frame::{self, Opcode};
+use crate::wire::handshake::{HEAD_LIMIT_BYTES, head_of, header};
+use crate::wire::outbox::{Flushed, Outbox};
+use crate::wire::stamp::{Format, Payloads, Stamp};
 
 /// The longest answer to a `POST` that is read, in bytes.
 const ANSWER_LIMIT_BYTES: usize = HEAD_LIMIT_BYTES + 64 * 1024;

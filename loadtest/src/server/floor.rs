@@ -13,11 +13,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use crate::client::poller::{Interest, Poller, Ready};
 use crate::clock;
-use crate::frame::{self, Opcode, Writer};
-use crate::handshake;
-use crate::inbox::Inbox;
-use crate::poller::{Interest, Poller, Ready};
+use crate::wire::frame::{self, Opcode, Writer};
+use crate::wire::handshake;
+use crate::wire::inbox::Inbox;
 
 /// The first word of the line that says where the server listens.
 pub(crate) const LISTENING: &str = "listening";

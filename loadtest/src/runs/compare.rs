@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
-use crate::fanout;
-use crate::floor::Sending;
-use crate::launch::Launched;
-use crate::report::Report;
+use crate::report::report::Report;
+use crate::runs::fanout;
 use crate::scenario::{Pace, Scenario};
+use crate::server::floor::Sending;
+use crate::server::launch::Launched;
 
 /// Publications in flight in the burst half of each round.
 const BURST_WINDOW: usize = 64;

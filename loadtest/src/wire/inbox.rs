@@ -1,6 +1,6 @@
 //! What a connection has read and not yet understood: the beginning of one frame. Pure.
 
-use crate::frame::{self, Frame, HEADER_LIMIT_BYTES, Malformed, Parsed, Writer};
+use crate::wire::frame::{self, Frame, HEADER_LIMIT_BYTES, Malformed, Parsed, Writer};
 
 /// The unfinished frame at the end of what was read. Holds no memory while nothing is unfinished, so that a fleet of
 /// idle subscribers costs the generator nothing.
@@ -58,7 +58,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Opcode;
+    use crate::wire::frame::Opcode;
 
     const LIMIT: usize = 300;
 

@@ -5,9 +5,9 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::cpu::CpuTime;
 use crate::scenario::Scenario;
-use crate::server_process::Memory;
+use crate::server::cpu::CpuTime;
+use crate::server::process::Memory;
 use crate::verify::Verdict;
 
 /// From this share of one CPU on a thread is busy all the time.

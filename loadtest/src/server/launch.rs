@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock;
-use crate::cpu;
-use crate::floor::{LISTENING, Sending};
-use crate::server_process;
-use crate::target::Target;
+use crate::server::cpu;
+use crate::server::floor::{LISTENING, Sending};
+use crate::server::process;
+use crate::server::target::Target;
 
 const READY_DEADLINE_NS: u64 = 20_000_000_000;
 const END_DEADLINE_NS: u64 = 3_000_000_000;
@@ -114,7 +114,7 @@ impl Launched {
                 bail!("it ended: {status}");
             }
             if port.is_none() {
-                port = server_process::listening_port(self.pid());
+                port = process::listening_port(self.pid());
             }
             if let Some(port) = port {
                 self.target = Target::local(port);

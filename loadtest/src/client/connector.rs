@@ -9,11 +9,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::client::poller::{Interest, Poller};
 use crate::clock;
-use crate::handshake::{self, Answer};
-use crate::outbox::{Flushed, Outbox};
-use crate::poller::{Interest, Poller};
-use crate::target::Target;
+use crate::server::target::Target;
+use crate::wire::handshake::{self, Answer};
+use crate::wire::outbox::{Flushed, Outbox};
 
 /// How to connect.
 #[derive(Debug, Clone, Copy)]

@@ -5,16 +5,16 @@ use rustix::process::Pid;
 use serde::Serialize;
 use std::fmt;
 
+use crate::client::connector::{self, Dialing};
+use crate::client::descriptors;
+use crate::client::subscriber::{Fleet, Watch};
 use crate::clock;
-use crate::connector::{self, Dialing};
-use crate::cpu::CpuTime;
-use crate::descriptors;
-use crate::frame::Opcode;
-use crate::progress::Progress;
-use crate::server_process::Memory;
-use crate::subscriber::{Fleet, Watch};
-use crate::target::{self, Target};
+use crate::report::progress::Progress;
+use crate::server::cpu::CpuTime;
+use crate::server::process::Memory;
+use crate::server::target::{self, Target};
 use crate::verify::SubscriberId;
+use crate::wire::frame::Opcode;
 
 /// Any message would be unexpected; room for notices and the like.
 const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;

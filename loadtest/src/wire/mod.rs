@@ -1,0 +1,8 @@
+//! Bytes of the harness, both directions: the handshake, frames, what a payload says about itself. Pure, but for
+//! `outbox`, which writes to a socket.
+
+pub(crate) mod frame;
+pub(crate) mod handshake;
+pub(crate) mod inbox;
+pub(crate) mod outbox;
+pub(crate) mod stamp;
