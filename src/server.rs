@@ -164,6 +164,8 @@ impl Server {
     pub fn drain(&self) {
         self.surface.hub.drain();
         self.draining.send_replace(true);
+        // A worker without tasks sleeps in its poller, where only its bell reaches it.
+        self.surface.hub.wake_workers();
     }
 
     /// Whether a shard has ended: after a drain, or because it failed.

@@ -160,6 +160,13 @@ impl Hub {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// Makes all workers look up.
+    pub(crate) fn wake_workers(&self) {
+        for mailbox in &self.node.mailboxes {
+            mailbox.wake();
+        }
+    }
+
     /// Whether [`Hub::drain`] was called.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::worker::{Accepting, Worker};
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
-use crate::hub::WorkerId;
 
 /// How many workers know of the drain.
 ///
@@ -76,9 +75,7 @@ impl Worker {
         self.drain.course = Some(Course { deadline, patience, closing_since: None, spread, waiting, total });
         let workers = self.seat.ways.len();
         if self.seat.quiet.enter() == workers {
-            for worker in (0..workers).filter_map(|worker| u16::try_from(worker).ok()) {
-                self.seat.surface.hub.mailbox(WorkerId(worker)).wake();
-            }
+            self.seat.surface.hub.wake_workers();
         }
     }
 

@@ -1,8 +1,10 @@
-//! One epoll per worker for all of its sockets; it sits in the worker's tokio runtime as a single `AsyncFd`.
+//! One epoll per worker for all of its sockets. The worker sleeps in it; while tasks of its tokio runtime want to be woken,
+//! too, it sits in that runtime as a single `AsyncFd`.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -139,9 +141,14 @@ impl Poller {
 
     /// Takes what is ready now into `ready`, without waiting. `true` if there may be more.
     pub(crate) fn poll(&mut self, ready: &mut Vec<Ready>) -> io::Result<bool> {
+        self.wait(ready, Duration::ZERO)
+    }
+
+    /// The same, but blocks the thread until something is ready, or for `longest`, in whole milliseconds.
+    pub(crate) fn wait(&mut self, ready: &mut Vec<Ready>, longest: Duration) -> io::Result<bool> {
         self.events.clear();
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&now)) {
+        let longest = Timespec { tv_sec: longest.as_secs().cast_signed(), tv_nsec: longest.subsec_nanos().into() };
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), Some(&longest)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

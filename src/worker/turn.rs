@@ -1,21 +1,31 @@
 //! One turn of a worker, and the loop around it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bundle::BundleId;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use super::membership::Destinations;
 use super::poller::Token;
 use super::reading::Depth;
 use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
 use crate::accept::http::Opened;
-use crate::fanout::{Appended, Entry, LogId, Tick};
+use crate::fanout::{Appended, Entry, Tick};
 use crate::hub::{Letter, Publication};
 use crate::protocol::Encoding;
 
 /// Turns of a busy worker between two looks at the tasks of its thread, which are plain HTTP. Each look costs a system
 /// call of tokio's driver; at 64 writes a turn they wait for about 0.6 ms.
 const TURNS: u32 = 4;
+
+/// Turns without a look at the poller after which one is due, even if all seems done: letters of other workers could keep
+/// this one from sleeping for ever. The first turn after a sleep has what the sleep brought, and the second is that in
+/// which a message read in the first is delivered; then the worker sleeps again, and a look between would be a system
+/// call for nothing.
+const UNPOLLED_TURNS: u32 = 2;
 
 /// Handshakes whose garbage is worth a collection, and the rest after the last of them, in ticks.
 const BURST: usize = 64;
@@ -32,8 +42,7 @@ pub(super) const ACCEPTS: usize = 64;
 pub(super) struct Stuck {
     publication: Arc<Publication>,
     /// The logs and bundles that still lack it: without this a second try would double it in the others.
-    logs: Vec<(LogId, Encoding)>,
-    bundles: Vec<BundleId>,
+    lacking: Destinations,
 }
 
 /// Whether a worker has something to do at once.
@@ -47,13 +56,15 @@ enum Work {
 impl Worker {
     /// Runs turns until the drain is over. Must be called in a `LocalSet` of a current-thread runtime.
     ///
+    /// While plain HTTP is served in tasks of this thread, it sleeps in the runtime, which has to wake them. Without
+    /// any it sleeps in the poller: a message that comes alone then costs the system calls of a bare epoll loop, three,
+    /// where a sleep in the runtime adds two, and the walk through the runtime besides.
+    ///
     /// # Errors
     /// If the poller fails, which is a bug or a kernel out of memory.
     pub(crate) async fn run(mut self) -> io::Result<()> {
-        let watched = self.poller.watch()?;
+        let mut watched = None;
         let mut draining = self.seat.draining.clone();
-        let tick = tokio::time::sleep(Duration::from_millis(TICK_MS));
-        let mut tick = std::pin::pin!(tick);
         let mut turns = 0;
         loop {
             if *draining.borrow_and_update() {
@@ -63,61 +74,86 @@ impl Worker {
             if self.drain_is_over() {
                 return Ok(());
             }
+            let has_tasks = self.http_tasks.get() > 0;
             if work == Work::Left || !self.mailbox.park() {
                 turns += 1;
-                if turns == TURNS {
+                if turns >= TURNS && has_tasks {
                     turns = 0;
                     tokio::task::yield_now().await;
                 }
                 continue;
             }
             turns = 0;
-            // All three may be dropped half way: readiness stays in the poller, the time in `tick`.
-            tokio::select! {
-                ready = watched.readable() => {
-                    // The next turn polls until there is nothing left: only then may readiness be cleared.
-                    let mut guard = ready?;
-                    self.mailbox.unpark();
-                    if !self.poller.poll(&mut self.ready)? {
-                        guard.clear_ready();
-                    }
-                    self.counters().wakeups.add(1);
-                }
-                () = tick.as_mut() => {
-                    self.mailbox.unpark();
-                    let next = tokio::time::Instant::now() + Duration::from_millis(TICK_MS);
-                    tick.as_mut().reset(next);
-                }
-                _ = draining.changed(), if !self.is_draining() => self.mailbox.unpark(),
+            if has_tasks {
+                let watched = match &watched {
+                    Some(watched) => watched,
+                    None => watched.insert(self.poller.watch()?),
+                };
+                self.sleep_with_tasks(watched, &mut draining).await?;
+            } else {
+                // The runtime's own epoll would be told of every event, too.
+                watched = None;
+                let longest = self.until_next_tick();
+                self.poller.wait(&mut self.ready, longest)?;
+            }
+            self.mailbox.unpark();
+            self.unpolled = 0;
+            if !self.ready.is_empty() {
+                self.counters().wakeups.add(1);
             }
         }
+    }
+
+    /// Sleeps until the poller, the clock, the drain or a task of this thread has something.
+    async fn sleep_with_tasks(
+        &mut self,
+        watched: &AsyncFd<OwnedFd>,
+        draining: &mut watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        // All three may be dropped half way: readiness stays in the poller.
+        tokio::select! {
+            ready = watched.readable() => {
+                // The next turn polls until there is nothing left: only then may readiness be cleared.
+                let mut guard = ready?;
+                if !self.poller.poll(&mut self.ready)? {
+                    guard.clear_ready();
+                }
+            }
+            () = tokio::time::sleep(self.until_next_tick()) => {}
+            _ = draining.changed(), if !self.is_draining() => {}
+        }
+        Ok(())
+    }
+
+    /// The time until [`Worker::tick`] is over, not less than a millisecond, which is what the poller counts in.
+    fn until_next_tick(&self) -> Duration {
+        let next = self.started + Duration::from_millis(TICK_MS * (u64::from(self.tick) + 1));
+        next.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
     fn turn(&mut self) -> io::Result<Work> {
         let began = Instant::now();
         self.now = began;
-        let mut work = Work::Done;
-        let mut note = |left: bool| {
-            if left {
-                work = Work::Left;
-            }
-        };
-        note(self.take_arrivals());
-        note(self.empty_mailbox());
+        let mut left = false;
+        left |= self.take_arrivals();
+        left |= self.empty_mailbox();
         self.pace_drain();
         self.close_doomed();
         self.sweep();
-        if self.ready.is_empty() {
-            note(self.poller.poll(&mut self.ready)?);
+        left |= self.fanout.has_work() || self.can_read_queued();
+        if self.ready.is_empty() && (left || self.unpolled >= UNPOLLED_TURNS) {
+            left |= self.poller.poll(&mut self.ready)?;
+            self.unpolled = 0;
         }
-        note(self.serve_ready());
+        self.unpolled += 1;
+        left |= self.serve_ready();
         self.read_queued();
         self.keep_time();
         // The sweep has a budget, and what was read since may have been answered.
-        note(self.fanout.has_work() || self.can_read_queued());
+        left |= self.fanout.has_work() || self.can_read_queued();
         let busy = began.elapsed();
         self.counters().busy_ns.add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
-        Ok(work)
+        Ok(if left { Work::Left } else { Work::Done })
     }
 
     fn take_arrivals(&mut self) -> bool {
@@ -167,32 +203,32 @@ impl Worker {
 
     /// Where a publication goes here; `None`, and its charge is given back, if nobody here wants it any more.
     fn address(&mut self, publication: Arc<Publication>) -> Option<Stuck> {
-        let Some(to) = self.memberships.destinations(publication.topic.id()) else {
+        let Some(lacking) = self.memberships.destinations(publication.topic.id()) else {
             self.mailbox.release(publication.charge_bytes());
             return None;
         };
-        let logs = Encoding::ALL.into_iter().filter_map(|encoding| Some((to.logs[encoding.index()]?, encoding)));
-        Some(Stuck { publication, logs: logs.collect(), bundles: to.bundles.into_vec() })
+        Some(Stuck { publication, lacking })
     }
 
     /// Appends a publication to the logs that lack it.
     fn append(&mut self, mut stuck: Stuck) -> Result<(), Stuck> {
         let tick = Tick(self.tick);
-        let publication = Arc::clone(&stuck.publication);
-        while let Some(&(log, encoding)) = stuck.logs.last() {
+        let Stuck { publication, lacking } = &mut stuck;
+        for encoding in Encoding::ALL {
+            let Some(log) = lacking.logs[encoding.index()] else { continue };
             let frame = publication.frame(encoding);
             let entry = Entry { offset: publication.position.offset, frame, key: 0, exclude: None };
             match self.fanout.append(log, entry, tick) {
-                Appended::Ok => stuck.logs.pop(),
+                Appended::Ok => lacking.logs[encoding.index()] = None,
                 Appended::Full => {
                     self.fanout.sweep_log_first(log);
                     return Err(stuck);
                 }
-            };
+            }
         }
-        while let Some(&bundle) = stuck.bundles.last() {
-            match self.append_to_bundle(bundle, &publication) {
-                Appended::Ok => stuck.bundles.pop(),
+        while let Some(&bundle) = lacking.bundles.last() {
+            match self.append_to_bundle(bundle, publication) {
+                Appended::Ok => lacking.bundles.pop(),
                 Appended::Full => return Err(stuck),
             };
         }

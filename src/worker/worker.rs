@@ -100,6 +100,8 @@ pub(crate) struct Worker {
     pub(super) endings: FxHashMap<u32, Ending>,
     pub(super) wheel: Wheel<Due>,
     pub(super) ready: Vec<Ready>,
+    /// Turns since the poller was looked at.
+    pub(super) unpolled: u32,
     /// Connections to read in the next turn.
     pub(super) queued: VecDeque<ConnectionId>,
     /// Connections whose publication waits for room, oldest first.
@@ -179,6 +181,7 @@ impl Worker {
             endings: FxHashMap::default(),
             wheel: Wheel::new(WHEEL_TICKS, 0),
             ready: Vec::new(),
+            unpolled: 0,
             queued: VecDeque::new(),
             paused: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
