@@ -220,7 +220,7 @@ impl Refusal {
             }
             Self::BadParameter => {
                 "Correct the value. A position (`since`, `Last-Event-ID`) is `EPOCH:OFFSET`, exactly as the hub \
-                 gave it."
+                 gave it. A WebSocket on several topics (`also`) needs `format=json`."
             }
             Self::BadBody => "Correct the body, and send `Content-Type: application/json` with JSON.",
             Self::BodyTooLarge => {

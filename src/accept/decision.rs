@@ -61,11 +61,13 @@ type Refused = (Refusal, String);
 
 fn topic_socket(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
     check(head, &surface.origins)?;
-    let mut start = None;
+    let mut asked = None;
     let mut encoding = Encoding::Plain;
+    let mut also = Vec::new();
     for (key, value) in parameters(head)? {
         match &*key {
-            "since" | "history" => set_start(&mut start, &key, &value)?,
+            "since" => ask(&mut asked, Asked::Since(value))?,
+            "history" => ask(&mut asked, Asked::Last(history(&value)?))?,
             "format" => {
                 encoding = match &*value {
                     "plain" => Encoding::Plain,
@@ -73,77 +75,114 @@ fn topic_socket(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Ope
                     other => return Err(bad(format!("format is plain or json, not {other:?}"))),
                 }
             }
-            other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, format"))),
+            "also" => add_topic(&topic, &mut also, &value)?,
+            other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, format, also"))),
         }
     }
-    let rules = surface.hub.rules_of(&topic);
-    let may_publish = match rules.publish {
+    let count = 1 + also.len();
+    if count > 1 && encoding == Encoding::Plain {
+        let detail = "plain frames do not tell their topic: with also, add format=json to the URL";
+        return Err(bad(detail.to_owned()));
+    }
+    check_count(surface, count)?;
+    let mut starts = match asked {
+        Some(Asked::Since(text)) => positions("since", &text, count)?.into_iter(),
+        Some(Asked::Last(last)) => vec![Start::Last(last); count].into_iter(),
+        None => Vec::new().into_iter(),
+    };
+    let mut next = || starts.next().unwrap_or(Start::Now);
+    let start = next();
+    let also = also.into_iter().map(|name| (name, next())).collect();
+    let may_publish = match surface.hub.rules_of(&topic).publish {
         PublishRule::Anyone | PublishRule::Subscribers => true,
         PublishRule::Api => false,
     };
-    Ok(Opening::Topic { topic, start: start.unwrap_or(Start::Now), encoding, may_publish })
+    Ok(Opening::Topic { topic, start, also, encoding, may_publish })
 }
 
 fn topic_stream(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
     check_origin(head, &surface.origins)?;
-    let mut names = vec![topic];
-    let mut start = None;
+    let mut also = Vec::new();
+    let mut last = None;
     let mut since = None;
     for (key, value) in parameters(head)? {
         match &*key {
             "since" => since = Some(value),
-            "history" => set_start(&mut start, &key, &value)?,
-            "also" => {
-                let name = TopicName::new(&value).map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
+            "history" => ask(&mut last, Asked::Last(history(&value)?))?,
+            "also" => add_topic(&topic, &mut also, &value)?,
             other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, also"))),
         }
     }
-    let limit = surface.config.limits.subscriptions;
-    if names.len() > limit {
-        return Err(bad(format!("one stream takes at most {limit} topics (limits.subscriptions)")));
-    }
+    let count = 1 + also.len();
+    check_count(surface, count)?;
     // The header is what a browser sends when it comes back: it is newer than what stands in the URL.
     let last_event_id = head.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
     let starts = match last_event_id.as_deref().filter(|id| !id.is_empty()).or(since.as_deref()) {
-        Some(positions) => stream_positions(positions, names.len())?,
-        None => vec![start.unwrap_or(Start::Now); names.len()],
+        Some(text) => positions("since / Last-Event-ID", text, count)?,
+        None => match last {
+            Some(Asked::Last(last)) => vec![Start::Last(last); count],
+            Some(Asked::Since(_)) | None => vec![Start::Now; count],
+        },
     };
-    let several = names.len() > 1;
     // RFC 9112 §7: chunks are for HTTP/1.1 only; an older proxy gets a body that ends with the connection.
-    let encoding = match (several, head.version == Version::HTTP_11) {
+    let encoding = match (count > 1, head.version == Version::HTTP_11) {
         (false, true) => Encoding::SseChunked,
         (false, false) => Encoding::Sse,
         (true, true) => Encoding::SseTopicChunked,
         (true, false) => Encoding::SseTopic,
     };
-    Ok(Opening::Stream { topics: StreamTopics(names.into_iter().zip(starts).collect()), encoding })
+    let names = std::iter::once(topic).chain(also);
+    Ok(Opening::Stream { topics: StreamTopics(names.zip(starts).collect()), encoding })
 }
 
-/// The id of a stream of several topics is their positions in the order of the URL, joined by commas.
-fn stream_positions(text: &str, count: usize) -> Result<Vec<Start>, Refused> {
+/// Adds a topic to that of the path and the others. One that is there already changes nothing.
+fn add_topic(first: &TopicName, also: &mut Vec<TopicName>, value: &str) -> Result<(), Refused> {
+    let name = TopicName::new(value).map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
+    if *first != name && !also.contains(&name) {
+        also.push(name);
+    }
+    Ok(())
+}
+
+fn check_count(surface: &Surface, count: usize) -> Result<(), Refused> {
+    let limit = surface.config.limits.subscriptions;
+    if count > limit {
+        return Err(bad(format!("one connection takes at most {limit} topics (limits.subscriptions)")));
+    }
+    Ok(())
+}
+
+/// One position for each topic, in the order of the URL, joined by commas: the id of a stream of several topics.
+/// `parameter` is what brought them.
+fn positions(parameter: &str, text: &str, count: usize) -> Result<Vec<Start>, Refused> {
     let positions: Result<Vec<Start>, _> =
         text.split(',').map(|one| one.parse::<Position>().map(Start::Since)).collect();
-    let positions = positions.map_err(|error| bad(format!("since / Last-Event-ID {text:?}: {error}")))?;
+    let positions = positions.map_err(|error| bad(format!("{parameter} {text:?}: {error}")))?;
     if positions.len() != count {
         let given = positions.len();
-        return Err(bad(format!("since / Last-Event-ID has {given} positions for {count} topics")));
+        return Err(bad(format!("{parameter} has {given} positions for {count} topics")));
     }
     Ok(positions)
 }
 
-fn set_start(start: &mut Option<Start>, key: &str, value: &str) -> Result<(), Refused> {
-    if start.is_some() {
-        return Err(bad("since and history exclude each other".to_owned()));
+/// Where a client wants all of its topics to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    /// After these positions, which are read once the topics have been counted.
+    Since(String),
+    /// With the last publications that are kept.
+    Last(usize),
+}
+
+fn ask(asked: &mut Option<Asked>, new: Asked) -> Result<(), Refused> {
+    if asked.replace(new).is_some() {
+        return Err(bad("since and history exclude each other, and are given once".to_owned()));
     }
-    *start = Some(match key {
-        "since" => Start::Since(value.parse().map_err(|error| bad(format!("since {value:?}: {error}")))?),
-        _ => Start::Last(value.parse().map_err(|_| bad(format!("history {value:?} is not a whole number")))?),
-    });
     Ok(())
+}
+
+fn history(value: &str) -> Result<usize, Refused> {
+    value.parse().map_err(|_| bad(format!("history {value:?} is not a whole number")))
 }
 
 fn bad(detail: String) -> Refused {
@@ -236,11 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_brings_one_position_for_each_of_its_topics() {
-        let positions = stream_positions("7:1,9:2", 2).unwrap();
-        assert_eq!(positions, ["7:1", "9:2"].map(|one| Start::Since(one.parse().unwrap())));
+    fn who_comes_back_brings_one_position_for_each_topic() {
+        let read = positions("since", "7:1,9:2", 2).unwrap();
+        assert_eq!(read, ["7:1", "9:2"].map(|one| Start::Since(one.parse().unwrap())));
         for (text, count) in [("7:1", 2), ("7:1,9:2", 1), ("7:1,", 2), ("7:x", 1), ("", 1)] {
-            let (refusal, detail) = stream_positions(text, count).unwrap_err();
+            let (refusal, detail) = positions("Last-Event-ID", text, count).unwrap_err();
             assert_eq!(refusal, Refusal::BadParameter);
             assert!(detail.contains("Last-Event-ID"), "{detail}");
         }
@@ -248,12 +287,23 @@ mod tests {
 
     #[test]
     fn a_start_is_given_once() {
-        let mut start = None;
-        set_start(&mut start, "history", "5").unwrap();
-        assert_eq!(start, Some(Start::Last(5)));
-        assert!(set_start(&mut start, "since", "1:1").is_err());
-        assert!(set_start(&mut None, "history", "-1").is_err());
-        assert!(set_start(&mut None, "since", "1").is_err());
+        let mut asked = None;
+        ask(&mut asked, Asked::Last(5)).unwrap();
+        assert_eq!(asked, Some(Asked::Last(5)));
+        assert!(ask(&mut asked, Asked::Since("1:1".into())).is_err());
+        assert_eq!(history("5"), Ok(5));
+        assert!(history("-1").is_err() && history("").is_err());
+    }
+
+    #[test]
+    fn a_topic_that_is_there_already_is_not_added_again() {
+        let first = TopicName::new("a").unwrap();
+        let mut also = Vec::new();
+        for name in ["b", "a", "c", "b"] {
+            add_topic(&first, &mut also, name).unwrap();
+        }
+        assert_eq!(also.iter().map(TopicName::as_str).collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(add_topic(&first, &mut also, "").unwrap_err().0, Refusal::BadTopicName);
     }
 
     #[test]

@@ -8,10 +8,13 @@ use crate::protocol::Encoding;
 pub enum Opening {
     /// A WebSocket on `/topics/{topic}`.
     Topic {
-        /// The topic it joins.
+        /// The topic of the path, which it joins first: what its client sends is published there.
         topic: TopicName,
         /// Where it starts.
         start: Start,
+        /// The topics it joins besides, in the order of the URL. Only with [`Encoding::Json`], which tells one from the
+        /// other. Empty for nearly all: apart from `topic`, so that they need no allocation.
+        also: Vec<(TopicName, Start)>,
         /// [`Encoding::Plain`] or [`Encoding::Json`].
         encoding: Encoding,
         /// Whether what it sends is published.

@@ -90,22 +90,9 @@ impl Worker {
         wanted: Vec<(TopicName, Start)>,
         encoding: Encoding,
     ) -> Result<(), Refusal> {
-        let mut topics = Vec::with_capacity(wanted.len());
-        let mut joins: Vec<(Start, Joined)> = Vec::with_capacity(wanted.len());
-        for (name, start) in wanted {
-            match self.subscribe(&name, start) {
-                Ok((topic, joined)) => {
-                    topics.push(topic);
-                    joins.push((start, joined));
-                }
-                Err(refusal) => {
-                    for topic in topics {
-                        self.leave_topic(&topic);
-                    }
-                    return Err(refusal);
-                }
-            }
-        }
+        let all = self.subscribe_all(wanted)?;
+        let (topics, joins): (Vec<Arc<Topic>>, Vec<(Start, Joined)>) =
+            all.into_iter().map(|one| (one.topic, (one.start, one.joined))).unzip();
         let bundle = self.bundle_for(&topics, &joins, encoding);
         let (log, reached, frame_count) = {
             let bundle = &self.bundles.by_id[&bundle];

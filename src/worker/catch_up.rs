@@ -24,6 +24,9 @@ pub(super) struct CatchUp {
     /// The log's position that the history reaches: what comes after it comes from the log.
     top: Offset,
     frames: Frames,
+    /// The histories of its other topics, the next one last: each waits in its own log until those before it are
+    /// through. None for nearly all.
+    then: Vec<CatchUp>,
 }
 
 /// How the history is encoded.
@@ -39,12 +42,19 @@ impl CatchUp {
     pub(super) fn new(id: ConnectionId, topic: Arc<Topic>, encoding: Encoding, log: LogId, joined: Joined) -> Self {
         let Joined { top, replay, .. } = joined;
         let frames = Frames::Topic { topic, encoding, epoch: top.epoch, items: replay.into_iter() };
-        Self { id, log, top: top.offset, frames }
+        Self { id, log, top: top.offset, frames, then: Vec::new() }
     }
 
     /// The history of a stream of several topics.
     pub(super) fn bundle(id: ConnectionId, log: LogId, top: Offset, replay: Replay) -> Self {
-        Self { id, log, top, frames: Frames::Bundle(replay) }
+        Self { id, log, top, frames: Frames::Bundle(replay), then: Vec::new() }
+    }
+
+    /// The histories of several topics of one connection, to go out one after the other. `None` if there is none.
+    pub(super) fn in_turn(mut histories: Vec<Self>) -> Option<Self> {
+        histories.reverse();
+        let first = histories.pop()?;
+        Some(Self { then: histories, ..first })
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -59,13 +69,18 @@ impl CatchUp {
 }
 
 impl Worker {
-    /// Moves history into the outbox as far as it has room; at its end the log takes over.
+    /// Moves history into the outbox as far as it has room; at its end the log takes over, and the next history begins.
     pub(super) fn feed_catch_up(&mut self, id: ConnectionId) {
         let Some(catch_up) = self.catch_ups.get_mut(&id.index) else { return };
         while self.fanout.outbox_bytes(id) < FEED_BYTES {
             let Some(frame) = catch_up.next() else {
                 debug_assert_eq!(catch_up.id, id);
                 self.fanout.release(catch_up.log, id, catch_up.top);
+                if let Some(next) = catch_up.then.pop() {
+                    let then = std::mem::take(&mut catch_up.then);
+                    *catch_up = CatchUp { then, ..next };
+                    continue;
+                }
                 self.catch_ups.remove(&id.index);
                 return;
             };

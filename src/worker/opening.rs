@@ -20,6 +20,14 @@ use crate::refusal::Refusal;
 use crate::session::{Opening, Session, StreamTopics};
 use crate::ws::{self, Decoder};
 
+/// A topic that was subscribed to for a connection.
+#[derive(Debug)]
+pub(super) struct Seated {
+    pub(super) topic: Arc<Topic>,
+    pub(super) start: Start,
+    pub(super) joined: Joined,
+}
+
 /// Announcements that wait for room. More are dropped, and counted as rejected.
 const FAREWELLS: usize = 4096;
 
@@ -69,7 +77,12 @@ impl Worker {
         }
         self.schedule_first_ping(id, session);
         let begun = match opening {
-            Opening::Topic { topic, start, encoding, .. } => self.join(id, &topic, encoding, start),
+            Opening::Topic { topic, start, also, encoding, .. } if also.is_empty() => {
+                self.join(id, &topic, encoding, start)
+            }
+            Opening::Topic { topic, start, also, encoding, .. } => {
+                self.join_several(id, (topic, start), also, encoding)
+            }
             Opening::Endpoint { index } => self.open_endpoint(id, usize::from(index)),
             Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
         };
@@ -143,20 +156,67 @@ impl Worker {
     /// Subscribes a connection to one topic: what it missed first, then the log from there on.
     fn join(&mut self, id: ConnectionId, name: &TopicName, encoding: Encoding, start: Start) -> Result<(), Refusal> {
         let (topic, joined) = self.subscribe(name, start)?;
+        if let Some(history) = self.take_seat(id, Seated { topic, start, joined }, encoding) {
+            self.catch_ups.insert(id.index, history);
+            self.feed_catch_up(id);
+        }
+        Ok(())
+    }
+
+    /// Subscribes a connection to several topics, that of its path first. Each is a membership in the log that all
+    /// subscribers of the topic share: a publication says itself which topic and position it has.
+    fn join_several(
+        &mut self,
+        id: ConnectionId,
+        first: (TopicName, Start),
+        also: Vec<(TopicName, Start)>,
+        encoding: Encoding,
+    ) -> Result<(), Refusal> {
+        let all = self.subscribe_all(std::iter::once(first).chain(also))?;
+        let histories = all.into_iter().filter_map(|one| self.take_seat(id, one, encoding)).collect();
+        if let Some(histories) = CatchUp::in_turn(histories) {
+            self.catch_ups.insert(id.index, histories);
+            self.feed_catch_up(id);
+        }
+        Ok(())
+    }
+
+    /// Makes a connection a member of the log of a topic that was subscribed to for it. What it is to get before that
+    /// is returned, and then it is held until that is through.
+    fn take_seat(&mut self, id: ConnectionId, seated: Seated, encoding: Encoding) -> Option<CatchUp> {
+        let Seated { topic, start, joined } = seated;
         let log = self.log(&topic, encoding, joined.top.offset);
         self.tell_recovery(id, &topic, encoding, start, &joined);
         if joined.replay.is_empty() {
             self.fanout.subscribe(log, id, Join::At(joined.top.offset));
-            return Ok(());
+            return None;
         }
         self.fanout.subscribe(log, id, Join::Held);
-        self.catch_ups.insert(id.index, CatchUp::new(id, topic, encoding, log, joined));
-        self.feed_catch_up(id);
-        Ok(())
+        Some(CatchUp::new(id, topic, encoding, log, joined))
+    }
+
+    /// Joins the hub's topics for one subscriber of this worker: all of them, or none.
+    pub(super) fn subscribe_all(
+        &mut self,
+        wanted: impl IntoIterator<Item = (TopicName, Start)>,
+    ) -> Result<Vec<Seated>, Refusal> {
+        let mut all: Vec<Seated> = Vec::new();
+        for (name, start) in wanted {
+            match self.subscribe(&name, start) {
+                Ok((topic, joined)) => all.push(Seated { topic, start, joined }),
+                Err(refusal) => {
+                    for one in all {
+                        self.leave_topic(&one.topic);
+                    }
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Joins the hub's topic for one subscriber of this worker.
-    pub(super) fn subscribe(&mut self, name: &TopicName, start: Start) -> Result<(Arc<Topic>, Joined), Refusal> {
+    fn subscribe(&mut self, name: &TopicName, start: Start) -> Result<(Arc<Topic>, Joined), Refusal> {
         let hub = &self.seat.surface.hub;
         let topic = hub.topic(name)?;
         let joined = hub.subscribe(&topic, self.seat.id, start, self.now);

@@ -256,7 +256,7 @@ impl Worker {
         }
     }
 
-    /// The topic that a connection's messages are published on.
+    /// The topic that a connection's messages are published on: of several, the one it joined first.
     pub(super) fn topic_of(&self, id: ConnectionId) -> Option<Arc<Topic>> {
         let log = self.fanout.logs_of(id).next()?;
         match self.memberships.carried(log)? {

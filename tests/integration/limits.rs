@@ -72,7 +72,7 @@ fn a_body_of_the_limit_is_published_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn a_stream_takes_as_many_topics_as_the_limit() {
+fn a_connection_takes_as_many_topics_as_the_limit() {
     let hub = hub("subscriptions = 3");
     let mut stream = hub.events("/topics/a?also=b&also=c&also=a");
     hub.publish("c", "x");
@@ -80,6 +80,28 @@ fn a_stream_takes_as_many_topics_as_the_limit() {
     let answer = hub.http().request("GET", "/topics/a?also=b&also=c&also=d", &[("Accept", "text/event-stream")], b"");
     assert_eq!((answer.status, answer.code().as_str()), (400, "bad-parameter"));
     assert!(answer.text().contains("limits.subscriptions"), "{}", answer.text());
+    let mut socket = hub.websocket("/topics/a?also=b&also=c&also=a&format=json");
+    hub.publish("c", "x");
+    assert_eq!(socket.json()["topic"], "c");
+    let answer = WebSocket::try_open(hub.address(), "/topics/a?also=b&also=c&also=d&format=json", &[]).unwrap_err();
+    assert_eq!((answer.status, answer.code().as_str()), (400, "bad-parameter"));
+    assert!(answer.text().contains("limits.subscriptions"), "{}", answer.text());
+}
+
+#[test]
+fn what_fails_at_its_last_topic_leaves_nothing_subscribed() {
+    let hub = hub("topics = 2");
+    let mut socket = hub.websocket("/topics/one?also=two&also=three&format=json");
+    assert_eq!(socket.closed_with(), 1013);
+    let subscriptions = || hub.server().surface().hub.census().subscriptions;
+    assert_eq!(subscriptions(), 0);
+    // Nor is a topic kept in memory for it: two others take their places.
+    let _others = eventually_is("its topics are freed", || {
+        let mut socket = hub.websocket("/topics/four?also=five&format=json");
+        socket.send_ping(b"in?");
+        (socket.hear() == Heard::Pong(b"in?".to_vec())).then_some(socket)
+    });
+    assert_eq!(subscriptions(), 2);
 }
 
 #[test]

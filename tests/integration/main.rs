@@ -42,6 +42,8 @@ mod recovery;
 #[cfg(test)]
 mod seam;
 #[cfg(test)]
+mod several_topics;
+#[cfg(test)]
 mod slow_consumer;
 #[cfg(test)]
 mod stalled_worker;

@@ -123,6 +123,30 @@ def test_a_position_of_another_life_of_the_topic_is_not_recovered(hub, connect):
     assert json.loads(client.receive())["recovered"] is False
 
 
+def test_one_socket_may_carry_several_topics_and_resumes_each(hub, connect):
+    topics = ["kept-several-1", "kept-several-2", "kept-several-3"]
+    target = f"/topics/{topics[0]}?also={topics[1]}&also={topics[2]}&format=json"
+    client = connect(hub.ws(target))
+    last = {}
+    for topic in topics:
+        hub.publish(topic, f"for {topic}")
+        publication = json.loads(client.receive())
+        assert (publication["topic"], publication["data"]) == (topic, f"for {topic}")
+        last[topic] = publication
+    client.send("said")
+    assert json.loads(client.receive())["topic"] == topics[0]
+    client.close()
+    hub.publish(topics[2], "missed")
+    since = ",".join(position(last[topic]) for topic in topics)
+    client = connect(hub.ws(f"{target}&since={since}"))
+    notices = [json.loads(client.receive()) for _ in topics]
+    assert [(one["topic"], one["recovered"]) for one in notices] == [(topic, True) for topic in topics]
+    assert [json.loads(client.receive())["data"] for _ in range(2)] == ["said", "missed"]
+    with pytest.raises(Refused) as refused:
+        connect(hub.ws(f"/topics/{topics[0]}?also={topics[1]}"))
+    assert refused.value.status == 400
+
+
 def test_a_client_that_may_not_publish_is_told_why(hub, connect):
     client = connect(hub.ws("/topics/closed?format=json"))
     client.send("may I?")
