@@ -164,7 +164,7 @@ impl Fanout {
     }
 
     /// The one slice that is all a connection has pending, if it is so: by far the most frequent plan, and it needs no
-    /// list of parts (bench `fanout/sweep`).
+    /// list of parts (bench `sweep`).
     pub(super) fn sole_part(&self, slot: u32) -> Option<(Part, &[u8])> {
         let conn = &self.connections[slot];
         let (None, [seat]) = (&conn.owed, &conn.seats[..]) else { return None };

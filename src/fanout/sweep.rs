@@ -10,7 +10,7 @@ impl Fanout {
     /// [`super::Settings::sweep_visits`]; [`Fanout::has_work`] tells which. The next call begins another. Who is named
     /// must be visited, or it waits for the next publication.
     ///
-    /// Members at head are passed at about a nanosecond each (bench `fanout/pass_at_head`).
+    /// Members at head are passed at about a nanosecond each (bench `sweep/pass_at_head`).
     #[expect(clippy::should_implement_trait, reason = "a sweep goes on after its None")]
     pub fn next(&mut self) -> Option<ConnectionId> {
         if self.sweep_left == 0 {

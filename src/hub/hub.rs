@@ -93,7 +93,7 @@ impl Hub {
     /// Publishes `draft` on `topic` and answers through `done`: at once with the memory engine, later with a remote one.
     ///
     /// With the memory engine: a predictable branch, then the topic's critical section; nothing is allocated but the
-    /// publication itself, if somebody subscribes, and places in the history until it is full. See `benches/hub.rs`.
+    /// publication itself, if somebody subscribes, and places in the history until it is full. See bench `publish`.
     /// Keep the topic and publish on it again: it is never freed under its holder.
     pub fn publish<D: FnOnce(Outcome)>(&self, topic: &Arc<Topic>, draft: Draft, now: Instant, done: D) {
         if self.is_draining() {

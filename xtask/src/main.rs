@@ -3,13 +3,15 @@
 //! * [`commands::test`]: everything that tests the hub, from unit tests to a real browser;
 //! * [`commands::check`]: everything a commit must satisfy without running it;
 //! * [`commands::fuzz`]: each fuzz target for a while;
-//! * [`conformance`]: the Autobahn test suite against an echo endpoint.
+//! * [`conformance`]: the Autobahn test suite against an echo endpoint;
+//! * [`instructions`]: how many instructions the operations of the hot path take.
 //!
 //! [`run`] is how a command is announced, timed, bounded and summed up; [`machine`] is what the machine has, and how
 //! what is missing gets onto it (into a cache folder, never into the tree).
 
 mod commands;
 mod conformance;
+mod instructions;
 mod machine;
 mod run;
 
@@ -54,6 +56,10 @@ enum Command {
         #[arg(default_values_t = ["*".to_owned()])]
         cases: Vec<String>,
     },
+    /// Count the instructions of the hot path's operations (callgrind), and compare them with the stored counts.
+    ///
+    /// On Debian as root, valgrind is installed if it is missing; elsewhere it is named and the command fails.
+    Instructions(instructions::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(&place),
         Command::Fuzz { seconds, targets } => fuzz::run(&place, seconds, &targets),
         Command::Conformance { cases } => conformance::run(&place, &cases),
+        Command::Instructions(options) => instructions::run(&place, &options),
     });
     match outcome {
         Ok(report) => report.conclude(),

@@ -1,4 +1,4 @@
-//! Programs the tests need from the system.
+//! Programs the commands need from the system.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::apt;
 use crate::run::Report;
 
-/// A program the tests need from the system.
+/// A program the commands need from the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Program {
     /// Python 3.9 or newer, able to make virtual environments.
@@ -20,6 +20,8 @@ pub(crate) enum Program {
     Npm,
     /// Chromium, or Chrome.
     Chromium,
+    /// Valgrind, with its tool callgrind.
+    Valgrind,
 }
 
 impl Program {
@@ -59,6 +61,9 @@ impl Program {
                 .map(PathBuf::from)
                 .or_else(|| first_in_path(&["chromium", "chromium-browser", "google-chrome"]))
                 .filter(|chromium| works(chromium, &["--version"])),
+            // Runs a program that does nothing: there are machines that valgrind is installed on and does not know.
+            Self::Valgrind => first_in_path(&["valgrind"])
+                .filter(|valgrind| works(valgrind, &["--tool=callgrind", "--callgrind-out-file=/dev/null", "true"])),
         }
     }
 
@@ -68,6 +73,7 @@ impl Program {
             Self::Node => "node, 18 or newer",
             Self::Npm => "npm",
             Self::Chromium => "chromium",
+            Self::Valgrind => "valgrind, with callgrind",
         }
     }
 
@@ -77,6 +83,7 @@ impl Program {
             Self::Node => &["nodejs"],
             Self::Npm => &["npm"],
             Self::Chromium => &["chromium"],
+            Self::Valgrind => &["valgrind"],
         }
     }
 
@@ -85,6 +92,7 @@ impl Program {
         match self {
             Self::Python => format!("{packages}; macOS: brew install python"),
             Self::Node | Self::Npm => format!("{packages}; macOS: brew install node"),
+            Self::Valgrind => format!("{packages}; it knows Linux best, and no macOS on Apple's own processors"),
             Self::Chromium => {
                 format!("{packages}; elsewhere install Chromium or Chrome and set FANFARE_CHROMIUM to its path")
             }

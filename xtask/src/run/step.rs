@@ -73,8 +73,20 @@ impl Step {
         self.run_showing(&mut io::stdout())
     }
 
-    fn run_showing(mut self, shown: &mut impl Write) -> anyhow::Result<Finished> {
+    /// Runs the step without a word, for one of very many; its output is kept. Else as [`Step::run`].
+    pub(crate) fn quietly(self) -> anyhow::Result<Finished> {
+        self.run_into(&mut io::sink())
+    }
+
+    fn run_showing(self, shown: &mut impl Write) -> anyhow::Result<Finished> {
         println!("\n==> {}: {}", self.name, self.shown());
+        let finished = self.run_into(shown)?;
+        let Finished { name, succeeded, took, .. } = &finished;
+        println!("<== {name}: {} in {:.1} s", if *succeeded { "ok" } else { "FAILED" }, took.as_secs_f64());
+        Ok(finished)
+    }
+
+    fn run_into(mut self, shown: &mut impl Write) -> anyhow::Result<Finished> {
         let start = Instant::now();
         // One pipe for both, so that a failure reads in the order it happened.
         let (mut reader, writer) = io::pipe().context("pipe")?;
@@ -114,7 +126,6 @@ impl Step {
         }
         let succeeded = status.is_some_and(|status| status.success());
         let took = start.elapsed();
-        println!("<== {}: {} in {:.1} s", self.name, if succeeded { "ok" } else { "FAILED" }, took.as_secs_f64());
         Ok(Finished { name: self.name, succeeded, output, took })
     }
 
