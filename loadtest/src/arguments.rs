@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::publisher::PublishBy;
+use crate::report::keep::Keep;
 use crate::runs::idle::Idle;
 use crate::scenario::{Pace, Scenario};
 
@@ -82,9 +83,20 @@ pub(crate) enum Command {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        keep: Keep,
         /// Start this hub, fresh, instead of loading the one at --url
         #[arg(last = true, num_args = 1..=2, value_names = ["HUB", "CONFIG"], conflicts_with_all = ["url", "pid"])]
         hub: Vec<PathBuf>,
+    },
+    /// Make a page of plots and tables from stored records
+    Report {
+        /// Files that runs wrote with --save; several become one report
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Write the page to this file instead of to stdout
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// The bare send loop itself; started by `floor` and `compare`
     #[command(hide = true)]
@@ -170,6 +182,8 @@ pub(crate) struct Load {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) keep: Keep,
 }
 
 impl Load {

@@ -15,8 +15,10 @@ mod verify;
 mod wire;
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
@@ -25,6 +27,8 @@ use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Cpus, Server};
 use crate::client::publisher::PublishBy;
+use crate::report::record::Session;
+use crate::report::{keep, page};
 use crate::server::floor::Sending;
 use crate::server::launch::Launched;
 use crate::server::target::Target;
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<bool> {
     match command {
         Command::Fanout { server, load, pin_generator } => {
+            let session = Session::begin();
             let scenario = load.scenario()?;
             let (target, pid) = resolve(&server)?;
             if let Some(cpu) = pin_generator {
@@ -54,9 +59,11 @@ fn run(command: Command) -> Result<bool> {
             }
             let report = runs::fanout::run("fanout", &scenario, &target, pid.ok())?;
             show(&report, load.json)?;
+            keep::keep(&session.only("fanout", "hub", scenario.describe(), &report)?, &load.keep)?;
             Ok(report.verdict.is_clean())
         }
         Command::Floor { load, batch, cpus } => {
+            let session = Session::begin();
             let scenario = load.scenario()?;
             ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
             // What is started inherits the limit.
@@ -67,9 +74,11 @@ fn run(command: Command) -> Result<bool> {
             let floor = Launched::floor(sending, server_cpu)?;
             let report = runs::fanout::run(name, &scenario, &floor.target, Some(floor.pid()))?;
             show(&report, load.json)?;
+            keep::keep(&session.only("fanout", name, scenario.describe(), &report)?, &load.keep)?;
             Ok(report.verdict.is_clean())
         }
         Command::Compare { load, rounds, cpus, hub } => {
+            let session = Session::begin();
             let scenario = load.scenario()?;
             ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
             client::descriptors::make_room(scenario.subscribers as usize)?;
@@ -79,9 +88,11 @@ fn run(command: Command) -> Result<bool> {
             let comparison = runs::compare::Comparison { rounds, server_cpu, hub: program, config };
             let report = runs::compare::run(comparison, &scenario)?;
             show(&report, load.json)?;
+            keep::keep(&report.records(&session)?, &load.keep)?;
             Ok(report.is_clean())
         }
-        Command::Idle { server, idle, json, hub } => {
+        Command::Idle { server, idle, json, keep, hub } => {
+            let session = Session::begin();
             let idle = idle.idle(!hub.is_empty());
             client::descriptors::make_room((idle.connections + idle.first_connections) as usize)?;
             let config = hub.get(1).map(PathBuf::as_path);
@@ -96,7 +107,16 @@ fn run(command: Command) -> Result<bool> {
                 }
             };
             show(&report, json)?;
+            keep::keep(&session.only("idle", "hub", report.describe(), &report)?, &keep)?;
             Ok(report.is_clean())
+        }
+        Command::Report { files, output } => {
+            let page = page::render(&keep::load(&files)?)?;
+            match output {
+                Some(path) => fs::write(&path, page).with_context(|| format!("-o {}", path.display()))?,
+                None => io::stdout().write_all(page.as_bytes())?,
+            }
+            Ok(true)
         }
         Command::RunTied { command } => server::launch::run_tied(&command).map(|()| true),
         Command::FloorServer { batch } => {

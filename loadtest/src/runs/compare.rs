@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use crate::report::record::{Record, Run, Session};
 use crate::report::report::Report;
+use crate::report::spread::Spread;
 use crate::runs::fanout;
 use crate::scenario::{Pace, Scenario};
 use crate::server::floor::Sending;
@@ -14,6 +16,9 @@ use crate::server::launch::Launched;
 
 /// Publications in flight in the burst half of each round.
 const BURST_WINDOW: usize = 64;
+
+/// Floor and hub, one by one and in bursts.
+const RUNS_PER_ROUND: usize = 4;
 
 /// What a comparison needs besides the scenario.
 #[derive(Debug, Clone, Copy)]
@@ -54,29 +59,21 @@ pub(crate) struct ComparisonReport {
     runs: Vec<Report>,
 }
 
-/// Of several values.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    /// The spread of `values`; with an even count the median is the mean of the middle two. NaN without values.
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-        let last = values.len().saturating_sub(1);
-        Self { min: at(0), median: (at(last / 2) + at(last.div_ceil(2))) / 2.0, max: at(last) }
-    }
-}
-
 impl ComparisonReport {
     /// Whether every delivery of every run was right.
     pub(crate) fn is_clean(&self) -> bool {
         self.is_clean
+    }
+
+    /// A record for each run; its name ends with its target.
+    pub(crate) fn records(&self, session: &Session) -> Result<Vec<Record>> {
+        let record = |(index, report): (usize, &Report)| {
+            let target =
+                report.name.rsplit(' ').next().map_or("", |name| name.strip_prefix("hub-").map_or(name, |_| "hub"));
+            let (round, scenario) = ((index / RUNS_PER_ROUND) as u32 + 1, report.scenario.describe());
+            session.record(Run { kind: "fanout", target, yardstick: None, round, scenario }, report)
+        };
+        self.runs.iter().enumerate().map(record).collect()
     }
 }
 
@@ -112,13 +109,17 @@ pub(crate) fn run(comparison: Comparison<'_>, scenario: &Scenario) -> Result<Com
     Ok(ComparisonReport {
         scenario: scenario.clone(),
         burst_window: BURST_WINDOW,
-        hub_over_floor: Spread::of(found.iter().map(|round| round.hub / round.floor)),
-        hub_batch_over_floor_batch: Spread::of(found.iter().map(|round| round.hub_batch / round.floor_batch)),
-        batching_gain: Spread::of(found.iter().map(|round| round.hub / round.hub_batch)),
+        hub_over_floor: spread(&found, |round| round.hub / round.floor),
+        hub_batch_over_floor_batch: spread(&found, |round| round.hub_batch / round.floor_batch),
+        batching_gain: spread(&found, |round| round.hub / round.hub_batch),
         is_clean: runs.iter().all(|run| run.verdict.is_clean()),
         rounds: found,
         runs,
     })
+}
+
+fn spread(rounds: &[Round], pick: impl Fn(&Round) -> f64) -> Spread {
+    Spread::of(rounds.iter().map(pick)).expect("invariant: there is at least one round")
 }
 
 impl fmt::Display for ComparisonReport {
@@ -130,7 +131,7 @@ impl fmt::Display for ComparisonReport {
              server CPU µs per delivery (min/median/max of {} rounds)",
             self.rounds.len()
         )?;
-        let column = |pick: fn(&Round) -> f64| Spread::of(self.rounds.iter().map(pick));
+        let column = |pick: fn(&Round) -> f64| spread(&self.rounds, pick);
         writeln!(f, "  window 1    floor        {}", column(|round| round.floor))?;
         writeln!(f, "              hub          {}", column(|round| round.hub))?;
         writeln!(f, "              hub / floor  {}", self.hub_over_floor)?;
@@ -142,24 +143,5 @@ impl fmt::Display for ComparisonReport {
             writeln!(f, "  note: the generator was busy all the time in some runs; CPU per delivery stays valid")?;
         }
         write!(f, "  verified: {}", if self.is_clean { "every delivery of every run" } else { "NOT CLEAN, see above" })
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3} / {:.3} / {:.3}", self.min, self.median, self.max)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spread_is_min_median_and_max_in_any_order() {
-        let spread = |values: &[f64]| Spread::of(values.iter().copied());
-        assert_eq!(spread(&[3.0, 1.0, 2.0]), Spread { min: 1.0, median: 2.0, max: 3.0 });
-        assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), Spread { min: 1.0, median: 2.5, max: 4.0 });
-        assert_eq!(spread(&[5.0]), Spread { min: 5.0, median: 5.0, max: 5.0 });
     }
 }

@@ -62,6 +62,12 @@ impl IdleReport {
     pub(crate) fn is_clean(&self) -> bool {
         self.closed == 0
     }
+
+    /// One line for people.
+    pub(crate) fn describe(&self) -> String {
+        let Idle { connections, topics, first_connections, .. } = self.run;
+        format!("{connections} connections on {topics} topic(s), behind the first {first_connections}")
+    }
 }
 
 /// Connects, waits, and compares the memory of `server` before and after.
@@ -147,11 +153,7 @@ impl Watch for Silence {
 impl fmt::Display for IdleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
-        writeln!(
-            f,
-            "idle: {} connections on {} topic(s), behind the first {}",
-            self.run.connections, self.run.topics, self.run.first_connections
-        )?;
+        writeln!(f, "idle: {}", self.describe())?;
         writeln!(
             f,
             "  memory      {:.0} B per connection resident ({:.0} B anonymous): {:.2} -> {:.2} MiB, pid {}",
