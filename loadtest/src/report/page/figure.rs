@@ -63,7 +63,7 @@ pub(crate) const FIGURES: [Figure; 19] = [
     figure("connections", Findings::connections, unit::count, Ratio::Meaningless),
     MEMORY_PER_CONNECTION,
     figure("of that anonymous", |f| f.anonymous_bytes_per_connection, unit::bytes, Ratio::Table),
-    figure("server CPU per handshake", |f| f.server_cpu_us_per_handshake, unit::microseconds, Ratio::Headline),
+    figure("server CPU per handshake", |f| f.server_cpu_us_per_handshake, unit::microseconds, Ratio::Table),
     figure("handshakes per second", |f| f.handshakes_per_s, unit::count, Ratio::Table),
     figure("server CPU at rest", |f| f.server_cpu_ms_while_idle.map(|ms| ms * 1e3), unit::microseconds, Ratio::Table),
     figure("highest load of the ramp", highest_load, unit::count, Ratio::Table),

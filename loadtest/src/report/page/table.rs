@@ -76,7 +76,7 @@ fn cell(comparison: &Comparison<'_>, target: &Target<'_>, figure: &Figure) -> Op
     };
     Some(Cell {
         median: words(median),
-        range: if target.runs.len() > 1 { format!("{} – {}", words(min), words(max)) } else { String::new() },
+        range: if words(min) == words(max) { String::new() } else { format!("{} – {}", words(min), words(max)) },
         ratio: ratio.map_or_else(String::new, |spread| unit::ratio(spread.median)),
     })
 }
