@@ -67,3 +67,28 @@ fn help_has_examples() {
     let output = output(&["--help"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("fanfare-loadtest compare --rounds 5 --"));
 }
+
+#[test]
+fn a_kept_run_becomes_a_page_and_a_broken_record_is_named() {
+    let path = |name: &str| std::env::temp_dir().join(format!("fanfare-loadtest-{}-{name}", std::process::id()));
+    let (records, page) = (path("kept.jsonl"), path("kept.html"));
+    let (save, html) = (records.to_str().unwrap(), page.to_str().unwrap());
+    for batch in [&[][..], &["--batch"]] {
+        assert_clean_floor(&[&["--subscribers", "5", "--save", save, "--html", html], batch].concat());
+    }
+    let lines = std::fs::read_to_string(&records).unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    assert!(!lines.contains("kept.jsonl/") && !lines.contains(save), "{lines}");
+
+    let written = std::fs::read_to_string(&page).unwrap();
+    let rendered = String::from_utf8(output(&["report", save]).stdout).unwrap();
+    assert!(written.contains("floor-batch") && rendered.contains("2 runs of 1 load against floor and floor-batch"));
+    assert!(rendered.contains("Latency by percentile") && rendered.len() < 300_000, "{rendered}");
+
+    std::fs::write(&records, format!("{lines}{{\"record\":9}}\n")).unwrap();
+    let refused = output(&["report", save]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("kept.jsonl, line 3: a record of version 9"), "{said}");
+    std::fs::remove_file(records).unwrap();
+    std::fs::remove_file(page).unwrap();
+}

@@ -1,7 +1,5 @@
 //! Runs that may be compared: the same kind of run with the same load on the same machine, against several targets.
 
-use anyhow::Result;
-
 use crate::report::page::findings::{Findings, Verdict};
 use crate::report::plot::palette::Style;
 use crate::report::record::Record;
@@ -37,12 +35,12 @@ pub(crate) struct Comparison<'a> {
 pub(crate) type Pick = fn(&Findings) -> Option<f64>;
 
 impl<'a> Comparison<'a> {
-    /// Sorts `records` into comparisons, in the order in which they come. Errors: a result that is not understood.
-    pub(crate) fn all(records: &'a [Record]) -> Result<Vec<Self>> {
+    /// Sorts `records` into comparisons, in the order in which they come.
+    pub(crate) fn all(records: &'a [Record]) -> Vec<Self> {
         let mut names: Vec<&str> = Vec::new();
         let mut all: Vec<(Self, &Record)> = Vec::new();
         for record in records {
-            let kept = Kept { record, findings: Findings::of(record)? };
+            let kept = Kept { record, findings: Findings::of(record) };
             let style = Style(place(&mut names, |name| *name == record.target, || record.target.as_str()));
             let is_same = |(_, first): &(Self, &Record)| {
                 (&first.kind, &first.scenario) == (&record.kind, &record.scenario)
@@ -65,7 +63,7 @@ impl<'a> Comparison<'a> {
         for comparison in &mut all {
             comparison.yardstick = yardstick(&comparison.targets);
         }
-        Ok(all)
+        all
     }
 
     /// The targets beside the yardstick, if there is one.
@@ -151,7 +149,7 @@ mod tests {
             run("hub", 3, 9.0),
             elsewhen,
         ];
-        let all = Comparison::all(&records).unwrap();
+        let all = Comparison::all(&records);
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].yardstick().unwrap().name, "floor");
         let hub = all[0].rivals().next().unwrap();
@@ -168,7 +166,7 @@ mod tests {
         let mut busier = run("hub", 1, 3.0);
         busier.machine.load_average = [9.0; 3];
         let records = [run("floor", 1, 2.0), other_load, other_machine, busier];
-        let all = Comparison::all(&records).unwrap();
+        let all = Comparison::all(&records);
         let targets: Vec<usize> = all.iter().map(|comparison| comparison.targets.len()).collect();
         assert_eq!(targets, [2, 1, 1]);
         assert!(all[1].yardstick().is_none() && all[1].rivals().next().is_none());
@@ -181,6 +179,6 @@ mod tests {
         let mut hub = run("hub", 1, 3.0);
         hub.yardstick = Some("rival".into());
         let records = [run("floor", 1, 2.0), hub, run("rival", 1, 6.0)];
-        assert_eq!(Comparison::all(&records).unwrap()[0].yardstick().unwrap().name, "rival");
+        assert_eq!(Comparison::all(&records)[0].yardstick().unwrap().name, "rival");
     }
 }

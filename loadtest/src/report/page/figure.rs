@@ -32,10 +32,6 @@ pub(crate) enum Ratio {
 pub(crate) const CPU_PER_DELIVERY: Figure =
     figure("server CPU per delivery", |f| server(f)?.cpu_us_per_delivery, unit::microseconds, Ratio::Headline);
 
-/// Resident memory of an idle connection.
-pub(crate) const MEMORY_PER_CONNECTION: Figure =
-    figure("resident memory per idle connection", |f| f.resident_bytes_per_connection, unit::bytes, Ratio::Headline);
-
 /// All figures, in the order of the tables.
 pub(crate) const FIGURES: [Figure; 19] = [
     CPU_PER_DELIVERY,
@@ -61,7 +57,7 @@ pub(crate) const FIGURES: [Figure; 19] = [
     ),
     figure("generator's share of a CPU", |f| f.generator.as_ref()?.cpu_share, unit::percent, Ratio::Meaningless),
     figure("connections", Findings::connections, unit::count, Ratio::Meaningless),
-    MEMORY_PER_CONNECTION,
+    figure("resident memory per idle connection", |f| f.resident_bytes_per_connection, unit::bytes, Ratio::Headline),
     figure("of that anonymous", |f| f.anonymous_bytes_per_connection, unit::bytes, Ratio::Table),
     figure("server CPU per handshake", |f| f.server_cpu_us_per_handshake, unit::microseconds, Ratio::Table),
     figure("handshakes per second", |f| f.handshakes_per_s, unit::count, Ratio::Table),

@@ -87,10 +87,10 @@ struct Started {
     machine: usize,
 }
 
-/// `records` as one HTML page. Errors: none to show, or a result that is not understood.
+/// `records` as one HTML page. Errors: none to show.
 pub(crate) fn render(records: &[Record]) -> Result<String> {
     ensure!(!records.is_empty(), "no records: there is nothing to report");
-    let comparisons = Comparison::all(records)?;
+    let comparisons = Comparison::all(records);
     let page = Page::of(records, &comparisons);
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);

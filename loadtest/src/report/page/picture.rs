@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::report::page::comparison::{Comparison, Kept, Target};
-use crate::report::page::figure::{CPU_PER_DELIVERY, MEMORY_PER_CONNECTION};
-use crate::report::page::findings::{Findings, Step};
+use crate::report::page::comparison::{Comparison, Target};
+use crate::report::page::figure::CPU_PER_DELIVERY;
+use crate::report::page::findings::{Findings, Latency, Step};
 use crate::report::page::unit;
 use crate::report::plot::axis::Axis;
 use crate::report::plot::chart::{Chart, Series};
 use crate::report::plot::dots::{Dots, Row};
+use crate::report::plot::palette::Style;
 use crate::report::spread::Spread;
 
 /// The range of the percentile plot, as 1 / (1 - share).
@@ -32,6 +33,7 @@ pub(crate) fn all(comparison: &Comparison<'_>, number: usize) -> Vec<Picture> {
     let pictures = [
         cpu_ratios(comparison, &format!("cpu-{number}")),
         percentiles(comparison, &format!("latency-{number}")),
+        phases(comparison, &format!("phases-{number}")),
         throughput(comparison, &format!("rate-{number}")),
         load_curve(comparison, &format!("load-{number}")),
     ];
@@ -75,12 +77,7 @@ fn said(row: &Row, words: fn(f64) -> String) -> Option<String> {
 
 /// Latency by share of deliveries, each nine with the same room.
 fn percentiles(comparison: &Comparison<'_>, id: &str) -> Option<Picture> {
-    let points = |findings: &Findings| -> Vec<(f64, f64)> {
-        let distribution = findings.latency.iter().flat_map(|latency| &latency.distribution);
-        let points = distribution.map(|&(share, us)| (1.0 / (1.0 - share), us));
-        points.filter(|(x, us)| PERCENTILES.contains(x) && *us > 0.0).collect()
-    };
-    let series = medians(comparison, points)?;
+    let series = medians(comparison, |findings| findings.latency.as_ref().map_or_else(Vec::new, by_nines))?;
     let title = "Latency by percentile".to_owned();
     let figures = |target: &Target<'_>| {
         let of = |pick| target.spread(pick).map_or_else(|| "unknown".into(), |s| unit::microseconds(s.median));
@@ -97,6 +94,39 @@ fn percentiles(comparison: &Comparison<'_>, id: &str) -> Option<Picture> {
         Chart { id, title: &title, description: &description, x: Axis::percentiles("share of deliveries"), y, series };
     let svg = chart.svg();
     Some(Picture { title, svg, caption: of_rounds(comparison, "Lower is better.") })
+}
+
+/// Latency in each part of a run, for the runs that have parts.
+fn phases(comparison: &Comparison<'_>, id: &str) -> Option<Picture> {
+    let mut series: Vec<Series> = Vec::new();
+    for target in &comparison.targets {
+        let names = target.runs.first().map_or(&[][..], |run| &run.findings.phases);
+        for (phase, _) in names {
+            let of_phase = |findings: &Findings| findings.phases.iter().find(|(name, _)| name == phase).cloned();
+            let runs = target.runs.iter().filter_map(|run| of_phase(&run.findings));
+            let (points, band) = medians_by_index(&runs.map(|(_, latency)| by_nines(&latency)).collect::<Vec<_>>());
+            let name = format!("{} {phase}", target.shown_name());
+            if !points.is_empty() {
+                series.push(Series { name, style: Style(series.len()), points, band });
+            }
+        }
+    }
+    (!series.is_empty()).then_some(())?;
+    let title = "Latency by percentile, part by part".to_owned();
+    let said = series.iter().filter_map(|series| {
+        let &(_, median) = series.points.first()?;
+        Some(format!("{}: half within {}", series.name, unit::microseconds(median)))
+    });
+    let description = format!("{}.", said.collect::<Vec<_>>().join("; "));
+    let (x, y) = (Axis::percentiles("share of all"), Axis::log("time", heights(&series), unit::microseconds));
+    let svg = Chart { id, title: &title, description: &description, x, y, series }.svg();
+    Some(Picture { title, svg, caption: of_rounds(comparison, "Lower is better.") })
+}
+
+/// The points of a distribution on the axis of percentiles.
+fn by_nines(latency: &Latency) -> Line {
+    let points = latency.distribution.iter().map(|&(share, us)| (1.0 / (1.0 - share), us));
+    points.filter(|(x, us)| PERCENTILES.contains(x) && *us > 0.0).collect()
 }
 
 /// Deliveries per second over the measured time.
@@ -138,16 +168,15 @@ fn load_curve(comparison: &Comparison<'_>, id: &str) -> Option<Picture> {
 pub(crate) fn memory(comparisons: &[Comparison<'_>]) -> Option<Picture> {
     let mut by_target: BTreeMap<(usize, String), Vec<(f64, f64)>> = BTreeMap::new();
     for target in comparisons.iter().flat_map(|comparison| &comparison.targets) {
-        let point = |run: &Kept<'_>| Some((run.findings.connections()?, (MEMORY_PER_CONNECTION.pick)(&run.findings)?));
         let points = by_target.entry((target.style.0, target.shown_name())).or_default();
-        points.extend(target.runs.iter().filter_map(point));
+        points.extend(target.runs.iter().flat_map(|run| run.findings.memory()));
     }
     by_target.retain(|_, points| !points.is_empty());
     let series: Vec<Series> = by_target
         .into_iter()
         .map(|((style, name), points)| {
             let (points, band) = merged(points);
-            Series { name, style: crate::report::plot::palette::Style(style), points, band }
+            Series { name, style: Style(style), points, band }
         })
         .collect();
     let counts = Spread::of(widths(&series))?;
@@ -241,7 +270,7 @@ mod tests {
     fn pictures(records: &[(&str, u32, Value)]) -> Vec<Picture> {
         let records: Vec<_> =
             records.iter().map(|(target, round, result)| record("fanout", target, *round, result.clone())).collect();
-        let comparisons = Comparison::all(&records).unwrap();
+        let comparisons = Comparison::all(&records);
         let mut pictures: Vec<Picture> =
             comparisons.iter().enumerate().flat_map(|(number, comparison)| all(comparison, number)).collect();
         pictures.extend(memory(&comparisons));

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::report::page::comparison::{Comparison, Kept, Target};
 use crate::report::page::figure::{FIGURES, Figure, Ratio};
-use crate::report::page::findings::Verdict;
+use crate::report::page::findings::{self, Verdict};
 use crate::report::page::unit;
 use crate::report::plot::palette::Style;
 use crate::report::plot::svg::Svg;
@@ -107,7 +107,7 @@ fn sample(id: &str, name: &str, style: Style) -> String {
 
 /// The raw numbers, which nobody needs at first sight.
 pub(crate) fn raw(comparison: &Comparison<'_>) -> Vec<Plain> {
-    let tables = [runs(comparison), percentiles(comparison), steps(comparison)];
+    let tables = [runs(comparison), percentiles(comparison), steps(comparison), everything(comparison)];
     tables.into_iter().flatten().collect()
 }
 
@@ -177,6 +177,19 @@ fn steps(comparison: &Comparison<'_>) -> Option<Plain> {
     (!rows.is_empty()).then(|| Plain { title: "Latency against load".into(), head, rows })
 }
 
+/// All figures of the first run of each target: whatever the other tables do not know is here.
+fn everything(comparison: &Comparison<'_>) -> Option<Plain> {
+    let firsts = comparison.targets.iter().filter_map(|target| target.runs.first());
+    let rows: Vec<Vec<String>> = firsts
+        .flat_map(|run| {
+            let leaves = findings::leaves(&run.record.result).into_iter();
+            leaves.map(|(path, value)| vec![run.record.target.clone(), path, value])
+        })
+        .collect();
+    let head = ["target", "figure", "value"].map(str::to_owned).to_vec();
+    (!rows.is_empty()).then(|| Plain { title: "Everything the first run found".into(), head, rows })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,7 +200,7 @@ mod tests {
     fn a_cell_has_median_range_and_the_median_of_the_ratios() {
         let run = |target, round, p99: f64| record("fanout", target, round, json!({"latency": {"p99_us": p99}}));
         let records = [run("floor", 1, 10.0), run("floor", 2, 20.0), run("hub", 1, 30.0), run("hub", 2, 20.0)];
-        let comparisons = Comparison::all(&records).unwrap();
+        let comparisons = Comparison::all(&records);
         let table = figures(&comparisons[0], 0);
         assert_eq!(table.rows.len(), 1);
         let cells: Vec<&Cell> = table.rows[0].cells.iter().flatten().collect();
@@ -205,9 +218,9 @@ mod tests {
             "curve": [{"offered_per_s": 10.0}, {"offered_per_s": 20.0, "p99_us": 5.0}],
         });
         let records = [record("ramp", "a", 1, full), record("ramp", "b", 1, json!({}))];
-        let tables = raw(&Comparison::all(&records).unwrap()[0]);
-        assert_eq!(tables.len(), 3);
-        for table in tables {
+        let tables = raw(&Comparison::all(&records)[0]);
+        assert_eq!(tables.len(), 4);
+        for table in &tables[..3] {
             assert!(table.rows.len() == 2 && table.rows.iter().all(|row| row.len() == table.head.len()), "{table:?}");
         }
     }

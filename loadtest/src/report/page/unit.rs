@@ -4,7 +4,7 @@
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         _ if !value.is_finite() => "–".to_owned(),
-        size if size == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         size if size < 0.001 => format!("{value:.1e}"),
         size if size < 1.0 => trimmed(format!("{value:.3}")),
         size if size < 10.0 => trimmed(format!("{value:.2}")),
