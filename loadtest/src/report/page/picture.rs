@@ -105,7 +105,8 @@ fn phases(comparison: &Comparison<'_>, id: &str) -> Option<Picture> {
             let of_phase = |findings: &Findings| findings.phases.iter().find(|(name, _)| name == phase).cloned();
             let runs = target.runs.iter().filter_map(|run| of_phase(&run.findings));
             let (points, band) = medians_by_index(&runs.map(|(_, latency)| by_nines(&latency)).collect::<Vec<_>>());
-            let name = format!("{} {phase}", target.shown_name());
+            let is_alone = comparison.targets.len() == 1 && target.is_clean();
+            let name = if is_alone { phase.clone() } else { format!("{phase}, {}", target.shown_name()) };
             if !points.is_empty() {
                 series.push(Series { name, style: Style(series.len()), points, band });
             }
