@@ -41,6 +41,13 @@ pub(super) struct Keep {
     pub(super) ttl: Duration,
 }
 
+impl Keep {
+    /// Whether anything is kept.
+    pub(super) fn keeps(self) -> bool {
+        self.size > 0 && self.ttl > Duration::ZERO
+    }
+}
+
 /// Longer than any process lives; keeps `accepted + ttl` in the range of the clock.
 const LONGEST_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -57,17 +64,25 @@ pub(super) struct History {
     ring: VecDeque<Retained>,
     keep: Keep,
     bytes: usize,
+    /// When the last publication was accepted.
+    last_accepted: Option<Instant>,
 }
+
+/// That of a topic that has kept nothing yet.
+pub(super) static NOTHING: History =
+    History { ring: VecDeque::new(), keep: Keep { size: 0, ttl: Duration::ZERO }, bytes: 0, last_accepted: None };
 
 impl History {
     pub(super) fn new(keep: Keep) -> Self {
         let keep = Keep { size: keep.size, ttl: keep.ttl.min(LONGEST_TTL) };
-        Self { ring: VecDeque::new(), keep, bytes: 0 }
+        Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None }
     }
 
-    /// Whether this topic keeps anything.
-    pub(super) fn keeps(&self) -> bool {
-        self.keep.size > 0 && self.keep.ttl > Duration::ZERO
+    /// When a publication is accepted whose publisher read its clock at `now`: not before the last one. The clocks of two
+    /// publishers may have been read in another order than they got the topic's lock, and what expires relies on the
+    /// order of these.
+    pub(super) fn accept(&mut self, now: Instant) -> Instant {
+        *self.last_accepted.insert(self.last_accepted.map_or(now, |last| last.max(now)))
     }
 
     /// Appends the publication after the last one; what had to leave for it is returned, so that it can be freed
@@ -76,7 +91,7 @@ impl History {
     #[must_use]
     pub(super) fn push(&mut self, retained: Retained, now: Instant) -> SmallVec<[Retained; 2]> {
         let mut gone = SmallVec::new();
-        if !self.keeps() {
+        if !self.keep.keeps() {
             gone.push(retained);
             return gone;
         }
@@ -207,9 +222,19 @@ mod tests {
         let now = Instant::now();
         let mut history = History::new(Keep { size: 0, ttl: TTL });
         assert_eq!(history.push(retained(1, now), now).len(), 1);
-        assert!(!history.keeps() && history.is_empty());
+        assert!(!history.keep.keeps() && history.is_empty());
         assert_eq!(since(&history, 1, 1, now), Some(vec![]));
         assert_eq!(since(&history, 0, 1, now), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_read_before_the_last_publication_counts_as_its_time() {
+        let start = Instant::now();
+        let mut history = History::new(Keep { size: 1, ttl: TTL });
+        let later = start + Duration::from_millis(1);
+        assert_eq!(history.accept(later), later);
+        assert_eq!(history.accept(start), later);
+        assert_eq!(history.accept(later + TTL), later + TTL);
     }
 
     #[test]

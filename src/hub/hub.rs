@@ -42,11 +42,14 @@ pub struct Hub {
 impl Hub {
     /// A hub over these workers; a [`WorkerId`] is a place in `mailboxes`.
     pub fn new(config: &Config, mailboxes: Vec<Arc<Mailbox>>) -> Arc<Self> {
+        let rules = Rules::new(&config.topics);
+        let keep = |rules: &TopicRules| Keep { size: rules.history.size, ttl: rules.history.ttl.0 };
+        let keeps = rules.list().iter().map(keep).collect();
         Arc::new(Self {
             engine: Engine::Memory,
             registry: Registry::new(config.limits.topics),
-            rules: Rules::new(&config.topics),
-            node: Node::new(mailboxes, config.limits.history_total.bytes()),
+            rules,
+            node: Node::new(mailboxes, keeps, config.limits.history_total.bytes()),
             draining: AtomicBool::new(false),
             subscriptions: AtomicUsize::new(0),
         })
@@ -59,7 +62,7 @@ impl Hub {
 
     /// The rules of the topic of this name, whether it lives or not.
     pub fn rules_of(&self, name: &TopicName) -> &TopicRules {
-        &self.rules.list()[self.rules.resolve(name.as_str())]
+        &self.rules.list()[usize::from(self.rules.resolve(name.as_str()))]
     }
 
     /// The mailbox of a worker.
@@ -196,9 +199,7 @@ impl Hub {
     fn find_or_make(&self, name: &TopicName) -> Option<Arc<Topic>> {
         self.registry.find_or_make(name, wall_micros(), &self.node.idle, |id, epoch| {
             let rules = self.rules.resolve(name.as_str());
-            let history = self.rules.list()[rules].history;
-            let keep = Keep { size: history.size, ttl: history.ttl.0 };
-            Topic::new(id, name.clone(), rules, epoch, keep, self.node.mailboxes.len())
+            Topic::new(id, name.clone(), rules, epoch, self.node.mailboxes.len())
         })
     }
 }

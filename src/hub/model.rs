@@ -29,7 +29,7 @@ mod sync {
     use std::collections::VecDeque;
     use std::sync::PoisonError;
 
-    pub(super) use loom::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+    pub(super) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
     pub(super) use loom::sync::{Mutex, MutexGuard};
 
     pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -144,18 +144,19 @@ mod checks {
         }
     }
 
-    fn topic(workers: usize, history: usize) -> Arc<Topic> {
-        let keep = Keep { size: history, ttl: TTL };
-        Arc::new(Topic::new(TopicId(0), TopicName::new("news").unwrap(), 0, Epoch(7), keep, workers))
+    fn topic(workers: usize) -> Arc<Topic> {
+        Arc::new(Topic::new(TopicId(0), TopicName::new("news").unwrap(), 0, Epoch(7), workers))
     }
 
-    fn node(workers: &[Worker]) -> Arc<Node> {
-        bounded_node(workers, usize::MAX)
+    /// A node whose topics keep `history` publications.
+    fn node(workers: &[Worker], history: usize) -> Arc<Node> {
+        bounded_node(workers, history, usize::MAX)
     }
 
-    fn bounded_node(workers: &[Worker], history_limit_bytes: usize) -> Arc<Node> {
+    fn bounded_node(workers: &[Worker], history: usize, history_limit_bytes: usize) -> Arc<Node> {
         let mailboxes = workers.iter().map(|worker| Arc::clone(&worker.mailbox)).collect();
-        Arc::new(Node::new(mailboxes, history_limit_bytes))
+        let keep = Keep { size: history, ttl: TTL };
+        Arc::new(Node::new(mailboxes, vec![keep], history_limit_bytes))
     }
 
     fn pop_offset(mailbox: &Mailbox) -> Option<u64> {
@@ -173,8 +174,8 @@ mod checks {
         check(3, || {
             let now = Instant::now();
             let reader = worker(1 << 20);
-            let topic = topic(1, 0);
-            let node = node(std::slice::from_ref(&reader));
+            let topic = topic(1);
+            let node = node(std::slice::from_ref(&reader), 0);
             let _ = topic.join(WorkerId(0), Start::Now, now);
             let publishers: Vec<_> = (0..2)
                 .map(|_| {
@@ -315,8 +316,8 @@ mod checks {
         check(3, || {
             let now = Instant::now();
             let reader = worker(1 << 20);
-            let topic = topic(1, 8);
-            let node = node(std::slice::from_ref(&reader));
+            let topic = topic(1);
+            let node = node(std::slice::from_ref(&reader), 8);
             let publisher = {
                 let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
                 thread::spawn(move || {
@@ -345,8 +346,8 @@ mod checks {
         check(2, || {
             let now = Instant::now();
             let readers = [worker(1 << 20), worker(1 << 20)];
-            let topic = topic(2, 0);
-            let node = node(&readers);
+            let topic = topic(2);
+            let node = node(&readers, 0);
             for id in 0..2 {
                 let _ = topic.join(WorkerId(id), Start::Now, now);
             }
@@ -381,8 +382,8 @@ mod checks {
         check(2, move || {
             let now = Instant::now();
             let entry = 1 + Retained::OVERHEAD_BYTES;
-            let topic = topic(0, 8);
-            let node = bounded_node(&[], entry);
+            let topic = topic(0);
+            let node = bounded_node(&[], 8, entry);
             let other = {
                 let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
                 thread::spawn(move || other(&topic, &node, now))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::Budget;
+use super::history::Keep;
 use super::idle::Idle;
 use super::mailbox::Mailbox;
 
@@ -14,12 +15,14 @@ use super::mailbox::Mailbox;
 pub(crate) struct Node {
     /// By [`super::WorkerId::index`].
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
+    /// What topics keep, by [`super::Topic::rules`]: here once, and not in each of them.
+    pub(super) keeps: Vec<Keep>,
     pub(super) budget: Budget,
     pub(super) idle: Idle,
 }
 
 impl Node {
-    pub(super) fn new(mailboxes: Vec<Arc<Mailbox>>, history_limit_bytes: usize) -> Self {
-        Self { mailboxes, budget: Budget::new(history_limit_bytes), idle: Idle::default() }
+    pub(super) fn new(mailboxes: Vec<Arc<Mailbox>>, keeps: Vec<Keep>, history_limit_bytes: usize) -> Self {
+        Self { mailboxes, keeps, budget: Budget::new(history_limit_bytes), idle: Idle::default() }
     }
 }

@@ -1,5 +1,7 @@
 //! Topics by name.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -18,12 +20,36 @@ const SHARDS: usize = 256;
 /// The hasher is the standard one, seeded per process: clients choose the names.
 #[derive(Debug)]
 pub(super) struct Registry {
-    topics: DashMap<TopicName, Arc<Topic>>,
+    topics: DashMap<Named, ()>,
     count: AtomicUsize,
     limit: usize,
     next_id: AtomicU64,
     last_epoch: AtomicU64,
 }
+
+/// A topic as the key of itself: half of what an entry with a name of its own would cost.
+#[derive(Debug, Clone)]
+struct Named(Arc<Topic>);
+
+impl Borrow<TopicName> for Named {
+    fn borrow(&self) -> &TopicName {
+        self.0.name()
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name().hash(state);
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl Eq for Named {}
 
 impl Registry {
     pub(super) fn new(limit: usize) -> Self {
@@ -38,7 +64,7 @@ impl Registry {
 
     /// The topic of this name, if it lives.
     pub(super) fn find(&self, name: &TopicName) -> Option<Arc<Topic>> {
-        self.topics.get(name).map(|topic| Arc::clone(&topic))
+        self.topics.get(name).map(|found| Arc::clone(&found.key().0))
     }
 
     /// The topic of this name; `make` is called if there is none and the limit allows one more.
@@ -49,13 +75,20 @@ impl Registry {
         idle: &Idle,
         make: impl FnOnce(TopicId, Epoch) -> Topic,
     ) -> Option<Arc<Topic>> {
-        match self.topics.entry(name.clone()) {
-            Entry::Occupied(living) => Some(Arc::clone(living.get())),
+        if let Some(living) = self.find(name) {
+            return Some(living);
+        }
+        let one_more = |count: usize| (count < self.limit).then_some(count + 1);
+        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        let topic = Arc::new(make(self.next_id(), self.next_epoch(wall_micros)));
+        match self.topics.entry(Named(Arc::clone(&topic))) {
+            Entry::Occupied(living) => {
+                // Somebody else was faster; the number and the epoch are lost, and there are enough of both.
+                self.count.fetch_sub(1, Ordering::Relaxed);
+                Some(Arc::clone(&living.key().0))
+            }
             Entry::Vacant(place) => {
-                let one_more = |count: usize| (count < self.limit).then_some(count + 1);
-                self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-                let topic = Arc::new(make(self.next_id(), self.next_epoch(wall_micros)));
-                place.insert(Arc::clone(&topic));
+                place.insert(());
                 idle.push(Arc::clone(&topic));
                 Some(topic)
             }
@@ -82,7 +115,7 @@ impl Registry {
     /// Then nobody else can get one while the shard is locked, so nobody can publish on a topic that is no longer found
     /// by its name, and no publish has to ask whether its topic still lives.
     fn remove_if_unheld(&self, topic: &Arc<Topic>) -> bool {
-        let removed = self.topics.remove_if(topic.name(), |_, found| {
+        let removed = self.topics.remove_if(topic.name(), |Named(found), ()| {
             Arc::ptr_eq(found, topic) && Arc::strong_count(found) == 2 && found.is_unneeded()
         });
         if removed.is_some() {
@@ -96,7 +129,8 @@ impl Registry {
     }
 
     /// The microseconds since 1970, or one more than the last epoch: later lives of a topic have higher epochs, also after
-    /// a restart (unless topics were made faster than one per microsecond all along, or the clock was set back).
+    /// a restart (unless topics were made faster than one per microsecond all along, or the clock was set back, or a thread that
+    /// was about to make one stood still for that whole life).
     fn next_epoch(&self, wall_micros: u64) -> Epoch {
         let next = |last: u64| last.saturating_add(1).max(wall_micros);
         let last = self

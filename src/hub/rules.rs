@@ -20,9 +20,13 @@ impl Rules {
     }
 
     /// The index of the first rules whose pattern matches `name`.
-    pub(super) fn resolve(&self, name: &str) -> usize {
+    ///
+    /// # Panics
+    /// With more than 65,535 patterns.
+    pub(super) fn resolve(&self, name: &str) -> u16 {
         let built_in = self.list.len() - 1;
-        self.list.iter().position(|rules| rules.covers(name)).unwrap_or(built_in)
+        let index = self.list.iter().position(|rules| rules.covers(name)).unwrap_or(built_in);
+        u16::try_from(index).expect("invariant: a configuration has fewer than 65,536 patterns")
     }
 }
 

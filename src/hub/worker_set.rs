@@ -11,19 +11,23 @@ impl WorkerId {
     }
 }
 
-/// A bitmap over a fixed number of workers. Up to 128 of them it lives in place and is copied without allocating.
+/// A bitmap over a fixed number of workers. Up to 64 of them it lives in place and is copied without allocating; with
+/// more a publication that reaches them costs far more than an allocation.
+///
+/// 16 bytes, since each topic has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WorkerSet {
-    Inline(u128),
-    Boxed(Box<[u128]>),
+    Inline(u64),
+    #[expect(clippy::box_collection, reason = "a thin pointer: a slice would make the set of every topic larger")]
+    Boxed(Box<Vec<u64>>),
 }
 
-const WORD: usize = u128::BITS as usize;
+const WORD: usize = u64::BITS as usize;
 
 impl WorkerSet {
     /// The empty set over workers `0..workers`.
     pub(super) fn over(workers: usize) -> Self {
-        if workers <= WORD { Self::Inline(0) } else { Self::Boxed(vec![0; workers.div_ceil(WORD)].into()) }
+        if workers <= WORD { Self::Inline(0) } else { Self::Boxed(Box::new(vec![0; workers.div_ceil(WORD)])) }
     }
 
     /// Adds `worker`.
@@ -53,14 +57,14 @@ impl WorkerSet {
         })
     }
 
-    fn words(&self) -> &[u128] {
+    fn words(&self) -> &[u64] {
         match self {
             Self::Inline(word) => std::slice::from_ref(word),
             Self::Boxed(words) => words,
         }
     }
 
-    fn words_mut(&mut self) -> &mut [u128] {
+    fn words_mut(&mut self) -> &mut [u64] {
         match self {
             Self::Inline(word) => std::slice::from_mut(word),
             Self::Boxed(words) => words,
@@ -90,8 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn up_to_128_workers_live_in_place_and_more_work_as_well() {
-        assert!(matches!(WorkerSet::over(128), WorkerSet::Inline(_)));
+    fn up_to_64_workers_live_in_place_and_more_work_as_well() {
+        assert_eq!(size_of::<WorkerSet>(), 16);
+        assert!(matches!(WorkerSet::over(64), WorkerSet::Inline(_)));
         let mut set = WorkerSet::over(300);
         assert!(matches!(set, WorkerSet::Boxed(_)));
         for worker in [299, 128, 127, 64, 63, 0] {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::net::Shutdown;
+use smallvec::SmallVec;
 
 use super::bundle::BundleId;
 use super::connection::{Ending, Reading, State};
 use super::liveness::{Due as Ping, Rhythm};
-use super::membership::{Carries, Interest};
+use super::membership::{Carried, Interest};
 use super::opening::protocol_of;
 use super::worker::{Due, Worker};
 use crate::close_reason::CloseReason;
@@ -178,9 +179,9 @@ impl Worker {
 
     /// A member of a log is gone; without members the log is closed, and without logs the topic is left.
     fn leave_log(&mut self, log: LogId, left: Members) {
-        let topics = match self.memberships.carried(log) {
-            Some(Carries::Topic(topic, _)) => vec![Arc::clone(topic)],
-            Some(Carries::Bundle(bundle)) => self.bundles.topics(*bundle).to_vec(),
+        let topics: SmallVec<[Arc<Topic>; 1]> = match self.memberships.carried(log) {
+            Some(Carried::Topic(topic, _)) => SmallVec::from_elem(Arc::clone(topic), 1),
+            Some(Carried::Bundle(bundle)) => self.bundles.topics(bundle).iter().cloned().collect(),
             None => return,
         };
         if left == Members(0) {

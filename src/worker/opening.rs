@@ -269,7 +269,7 @@ impl Worker {
             return log;
         }
         let log = self.fanout.open(RulesId(topic.rules() as u16), top);
-        self.memberships.opened(log, topic, encoding);
+        self.memberships.opened(log, topic.id(), encoding);
         log
     }
 

@@ -8,6 +8,7 @@ use rustix::net::RecvFlags;
 
 use super::connection::{Reading, State};
 use super::held::HELD_LIMIT_BYTES;
+use super::membership::Carried;
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
@@ -260,8 +261,8 @@ impl Worker {
     pub(super) fn topic_of(&self, id: ConnectionId) -> Option<Arc<Topic>> {
         let log = self.fanout.logs_of(id).next()?;
         match self.memberships.carried(log)? {
-            super::membership::Carries::Topic(topic, _) => Some(Arc::clone(topic)),
-            super::membership::Carries::Bundle(_) => None,
+            Carried::Topic(topic, _) => Some(Arc::clone(topic)),
+            Carried::Bundle(_) => None,
         }
     }
 

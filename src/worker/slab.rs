@@ -1,4 +1,4 @@
-//! Slots for connections that never move.
+//! Slots for connections, and what else there may be a hundred thousand of, that never move.
 
 /// Entries per chunk.
 const CHUNK: usize = 256;
@@ -9,6 +9,12 @@ const CHUNK: usize = 256;
 pub(crate) struct Slab<T> {
     chunks: Vec<Box<[Option<T>]>>,
     len: usize,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<T> Slab<T> {

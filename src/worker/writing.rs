@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use super::connection::Reading;
-use super::membership::Carries;
+use super::membership::Carried;
 use super::opening::protocol_of;
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
@@ -49,15 +49,15 @@ impl Worker {
 }
 
 /// What a subscriber is told of publications that were skipped for it.
-fn notice(carried: Option<&Carries>, missed: Missed) -> bytes::Bytes {
+fn notice(carried: Option<Carried<'_>>, missed: Missed) -> bytes::Bytes {
     match carried {
-        Some(Carries::Topic(topic, encoding)) => {
+        Some(Carried::Topic(topic, encoding)) => {
             let json =
                 protocol::missed_json(topic.name().as_str(), topic.epoch(), missed.first, missed.last, missed.count);
-            protocol::notice(*encoding, Notice::Missed, &json)
+            protocol::notice(encoding, Notice::Missed, &json)
         }
         // Their policy is to disconnect, so nothing is skipped in them; and a log without owner has no members.
-        Some(Carries::Bundle(_)) | None => bytes::Bytes::new(),
+        Some(Carried::Bundle(_)) | None => bytes::Bytes::new(),
     }
 }
 
