@@ -2,31 +2,39 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::client::publisher::PublishBy;
+use crate::load::Load;
 use crate::report::keep::Keep;
 use crate::runs::idle::Idle;
-use crate::scenario::{Pace, Scenario};
+use crate::server::target::{FORMS, Target};
 
 const EXAMPLES: &str = "Examples:
   A hub on port 8000, 1,000 subscribers of one topic, one publication in flight:
-    fanfare-loadtest fanout
+    fanfare-loadtest run fanout
   64 in flight, 10,000 subscribers on 100 topics, as JSON:
-    fanfare-loadtest fanout --subscribers 10000 --topics 100 --window 64 --json
+    fanfare-loadtest run fanout --subscribers 10000 --topics 100 --window 64 --json
   An open loop of 2,000 publications a second, published over HTTP, the generator on CPU 1:
-    fanfare-loadtest fanout --rate 2000 --publish-by http --pin-generator 1
-  The same load on a bare send loop, and on one that joins bursts:
-    fanfare-loadtest floor
-    fanfare-loadtest floor --window 64 --batch
-  The hub against the floor in five interleaved rounds of one run:
-    fanfare-loadtest compare --rounds 5 -- target/release/fanfare
+    fanfare-loadtest run fanout --rate 2000 --publish-by http --generator-cpu 1
+  A scenario of your own on the bare send loop that joins bursts:
+    fanfare-loadtest run mine.toml floor-batch
+  The hub against the floors in five interleaved rounds, with 1, 16 and 64 in flight:
+    fanfare-loadtest compare --window 1,16,64 floors hub:target/release/fanfare
+  Many topics per connection, the hub against a running Centrifugo:
+    fanfare-loadtest compare --scenario mixed floor-batch hub:target/release/fanfare \\
+      centrifugo=centrifuge+ws://127.0.0.1:8001/connection/websocket
+  A report with plots of a comparison, and another one of its records together with older ones:
+    fanfare-loadtest compare --save today.jsonl --html today.html floors hub:target/release/fanfare
+    fanfare-loadtest report --output all.html before.jsonl today.jsonl
   Memory of 10,000 idle subscribed connections, of a fresh hub:
     fanfare-loadtest idle --connections 10000 -- target/release/fanfare
 
 Only loopback addresses are loaded. The exit code is 1 if a delivery was lost, duplicated, reordered or altered.";
+
+/// What stands below the help of the commands that take targets.
+static HELP: LazyLock<String> = LazyLock::new(|| format!("Targets:\n{FORMS}\n\n{EXAMPLES}"));
 
 /// Loads a fanfare hub on this machine, verifies every delivery, and says what each one cost.
 #[derive(Debug, Parser)]
@@ -40,39 +48,45 @@ pub(crate) struct Arguments {
 /// The kinds of run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Publish to subscribers of a running hub and verify every delivery
-    #[command(after_help = EXAMPLES)]
-    Fanout {
-        #[command(flatten)]
-        server: Server,
-        #[command(flatten)]
-        load: Load,
-        /// Keep the generator on this CPU
-        #[arg(long, value_name = "CPU")]
-        pin_generator: Option<usize>,
-    },
-    /// The same load on a bare send loop that this starts itself
-    Floor {
+    /// Run a scenario on one target after another, and verify every delivery
+    #[command(after_help = HELP.as_str())]
+    Run {
+        /// A scenario that comes with this program (fanout, topics, mixed, payloads, wake) or a file; flags win over it
+        scenario: String,
+        /// What to load [default: ws://127.0.0.1:8000]
+        #[arg(value_name = "TARGET")]
+        targets: Vec<Target>,
         #[command(flatten)]
         load: Load,
-        /// Join all frames read at once: one send per burst and subscriber
-        #[arg(long)]
-        batch: bool,
         #[command(flatten)]
         cpus: Cpus,
+        /// Print one JSON object for each run, on a line of its own
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        keep: Keep,
     },
-    /// Floor, hub, batching floor and hub in interleaved rounds; prints the ratios
+    /// Run a scenario on all targets, interleaved in rounds; prints the ratios to the first one
+    #[command(after_help = HELP.as_str())]
     Compare {
+        /// A scenario that comes with this program or a file; flags win over it
+        #[arg(long, default_value = "fanout")]
+        scenario: String,
+        /// What to compare; the first one is the yardstick
+        #[arg(value_name = "TARGET", required = true, num_args = 2..)]
+        targets: Vec<Target>,
         #[command(flatten)]
         load: Load,
-        /// Rounds of four runs each
+        /// Rounds of one run of each target
         #[arg(long, default_value_t = 5)]
         rounds: u32,
         #[command(flatten)]
         cpus: Cpus,
-        /// The hub's program
-        #[arg(last = true, required = true, num_args = 1..=2, value_names = ["HUB", "CONFIG"])]
-        hub: Vec<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        keep: Keep,
     },
     /// Open connections that do nothing, and look at the server's memory
     Idle {
@@ -98,13 +112,13 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// The bare send loop itself; started by `floor` and `compare`
+    /// The bare send loop itself; started for the targets floor and floor-batch
     #[command(hide = true)]
     FloorServer {
         #[arg(long)]
         batch: bool,
     },
-    /// Becomes another program that ends with its parent; used by `compare`
+    /// Becomes another program that ends with its parent; used for hubs
     #[command(hide = true)]
     RunTied {
         #[arg(last = true, required = true)]
@@ -132,81 +146,6 @@ pub(crate) struct Cpus {
     /// Keep the generator on this CPU (default: the last one, if there are two)
     #[arg(long, alias = "pin-generator", value_name = "CPU")]
     pub(crate) generator_cpu: Option<usize>,
-}
-
-/// What load.
-#[derive(Debug, Args)]
-pub(crate) struct Load {
-    /// Topics the subscribers are spread over
-    #[arg(long, default_value_t = 1)]
-    topics: u32,
-    /// Subscribers in all
-    #[arg(long, default_value_t = 1000)]
-    subscribers: u32,
-    /// Publishers of each topic; with --publish-by ws they are its first subscribers
-    #[arg(long, default_value_t = 1)]
-    publishers: u32,
-    /// Bytes of each payload, at least 32 (64 with --text)
-    #[arg(long, default_value_t = 128, value_name = "BYTES")]
-    payload: usize,
-    /// Text messages instead of binary ones
-    #[arg(long)]
-    text: bool,
-    /// Publications in flight per publisher: the next one when the oldest has reached everybody
-    #[arg(long, default_value_t = 1, conflicts_with = "rate", value_name = "COUNT")]
-    window: usize,
-    /// Publications per second over all topics, whatever the server does (open loop)
-    #[arg(long, value_name = "PER_SECOND")]
-    rate: Option<f64>,
-    /// How publications are sent
-    #[arg(long, value_enum, default_value_t = PublishBy::Ws)]
-    publish_by: PublishBy,
-    /// Measured seconds
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
-    duration: f64,
-    /// Seconds of load before that
-    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
-    warmup: f64,
-    /// Seconds the last deliveries are waited for
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
-    stragglers: f64,
-    /// Connect from 127.0.0.1 to 127.0.0.K
-    #[arg(long, default_value_t = 8, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=254))]
-    source_addresses: u8,
-    /// Handshakes at once
-    #[arg(long, default_value_t = 64)]
-    concurrency: usize,
-    /// Topics are called PREFIX-0, PREFIX-1 and so on
-    #[arg(long, default_value = "load", value_name = "PREFIX")]
-    topic_prefix: String,
-    /// Print one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) keep: Keep,
-}
-
-impl Load {
-    /// The scenario, checked.
-    pub(crate) fn scenario(&self) -> Result<Scenario> {
-        let scenario = Scenario {
-            topics: self.topics,
-            subscribers: self.subscribers,
-            publishers: self.publishers,
-            payload_bytes: self.payload,
-            text: self.text,
-            pace: self.rate.map_or(Pace::Window(self.window), Pace::Rate),
-            publish_by: self.publish_by,
-            duration_s: self.duration,
-            warmup_s: self.warmup,
-            stragglers_s: self.stragglers,
-            source_addresses: self.source_addresses,
-            concurrency: self.concurrency,
-            topic_prefix: self.topic_prefix.clone(),
-        };
-        scenario.check()?;
-        Ok(scenario)
-    }
 }
 
 /// Which idle connections.
@@ -263,23 +202,20 @@ mod tests {
 
     #[test]
     fn window_and_rate_exclude_each_other() {
-        assert!(Arguments::try_parse_from(["x", "fanout", "--window", "4", "--rate", "3"]).is_err());
-        let Ok(Arguments { command: Command::Floor { load, .. } }) =
-            Arguments::try_parse_from(["x", "floor", "--rate", "3"])
-        else {
-            panic!("not parsed")
-        };
-        assert_eq!(load.scenario().unwrap().pace, Pace::Rate(3.0));
+        assert!(Arguments::try_parse_from(["x", "run", "fanout", "--window", "4", "--rate", "3"]).is_err());
+        assert!(Arguments::try_parse_from(["x", "run", "fanout", "--window-in-all", "4", "--rate", "3"]).is_err());
+        assert!(Arguments::try_parse_from(["x", "run", "fanout", "--rate", "3"]).is_ok());
     }
 
     #[test]
-    fn a_comparison_takes_the_hub_and_perhaps_its_configuration() {
-        let hub_of = |arguments: &[&str]| match Arguments::try_parse_from(arguments) {
-            Ok(Arguments { command: Command::Compare { hub, .. } }) => Some(hub.len()),
+    fn a_comparison_takes_two_targets_or_more_and_lists_of_windows() {
+        let targets_of = |arguments: &[&str]| match Arguments::try_parse_from(arguments) {
+            Ok(Arguments { command: Command::Compare { targets, .. } }) => Some(targets.len()),
             _ => None,
         };
-        assert_eq!(hub_of(&["x", "compare", "--", "fanfare"]), Some(1));
-        assert_eq!(hub_of(&["x", "compare", "--", "fanfare", "a.toml"]), Some(2));
-        assert_eq!(hub_of(&["x", "compare"]), None);
+        assert_eq!(targets_of(&["x", "compare", "--windows", "1,16", "floors", "ws://127.0.0.1:8000"]), Some(2));
+        assert_eq!(targets_of(&["x", "compare", "a=floor", "b=floor", "floor-batch"]), Some(3));
+        assert_eq!(targets_of(&["x", "compare", "floor"]), None);
+        assert_eq!(targets_of(&["x", "compare"]), None);
     }
 }

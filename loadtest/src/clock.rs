@@ -10,6 +10,11 @@ pub(crate) fn now_ns() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
+/// Seconds since 1970, for requests that carry a time.
+pub(crate) fn unix_s() -> u64 {
+    clock_gettime(ClockId::Realtime).tv_sec.unsigned_abs()
+}
+
 /// `seconds` of the command line as nanoseconds, at least zero.
 pub(crate) fn seconds_to_ns(seconds: f64) -> u64 {
     (seconds.max(0.0) * 1e9) as u64

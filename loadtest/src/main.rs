@@ -1,15 +1,19 @@
 //! The load harness of fanfare: `fanfare-loadtest --help`.
 //!
-//! The walk of a run: `arguments` describe a `scenario` and a `target`; `client` connects, publishes and reads (`wire` has the
-//! bytes), `verify` compares what came with what was published; `server` starts what is loaded and looks at what it costs;
-//! `report` says what was found. `runs` has a file for each kind of run.
+//! The walk of a run: `arguments` and a `recipe` describe a `load`, which makes a `scenario`; `server` starts the targets and
+//! looks at what they cost; `client` connects, publishes and reads (`wire` has the bytes and the languages); `verify` compares
+//! what came with what was published, for everybody in their `seating`; `report` says what was found. `runs` has a file for
+//! each kind of run.
 
 mod arguments;
 mod client;
 mod clock;
+mod load;
+mod recipe;
 mod report;
 mod runs;
 mod scenario;
+mod seating;
 mod server;
 mod verify;
 mod wire;
@@ -20,18 +24,26 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{fs, io};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::arguments::{Arguments, Command, Cpus, Server};
-use crate::client::publisher::PublishBy;
-use crate::report::record::Session;
+use crate::load::Load;
+use crate::recipe::Recipe;
+use crate::report::record::{Run, Session};
 use crate::report::{keep, page};
+use crate::scenario::Scenario;
+use crate::server::endpoint::Endpoint;
 use crate::server::floor::Sending;
 use crate::server::launch::Launched;
+use crate::server::place::Place;
+use crate::server::site::Site;
 use crate::server::target::Target;
+
+/// What is loaded if nothing is named.
+const DEFAULT_TARGET: &str = "ws://127.0.0.1:8000";
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
@@ -47,48 +59,36 @@ fn main() -> ExitCode {
 /// Whether everything was delivered as promised.
 fn run(command: Command) -> Result<bool> {
     match command {
-        Command::Fanout { server, load, pin_generator } => {
+        Command::Run { scenario, targets, load, cpus, json, keep } => {
             let session = Session::begin();
-            let scenario = load.scenario()?;
-            let (target, pid) = resolve(&server)?;
-            if let Some(cpu) = pin_generator {
-                server::cpu::pin(&[cpu])?;
+            let scenarios = scenarios(&scenario, load)?;
+            let targets = if targets.is_empty() { vec![DEFAULT_TARGET.parse()?] } else { targets };
+            let server_cpu = cpus_of(&targets, &cpus)?;
+            let (mut is_clean, mut records) = (true, Vec::new());
+            for target in &targets {
+                for scenario in &scenarios {
+                    target.check(scenario.publish_by)?;
+                    let site = Site::open(&target.facing(scenario.is_in_bursts()), scenario.subscribers, server_cpu)?;
+                    let report = runs::fanout::run(&target.name, scenario, &site)?;
+                    show(&report, json)?;
+                    is_clean &= report.verdict.is_clean();
+                    let Scenario { name: kind, .. } = scenario;
+                    let load = report.scenario.describe();
+                    let run = Run { kind, target: &target.name, yardstick: None, round: 1, scenario: load };
+                    records.push(session.record(run, &report)?);
+                }
             }
-            if let Err(error) = &pid {
-                eprintln!("warning: no CPU and memory figures: {error:#}");
-            }
-            let report = runs::fanout::run("fanout", &scenario, &target, pid.ok())?;
-            show(&report, load.json)?;
-            keep::keep(&session.only("fanout", "hub", scenario.describe(), &report)?, &load.keep)?;
-            Ok(report.verdict.is_clean())
+            keep::keep(&records, &keep)?;
+            Ok(is_clean)
         }
-        Command::Floor { load, batch, cpus } => {
+        Command::Compare { scenario, targets, load, rounds, cpus, json, keep } => {
             let session = Session::begin();
-            let scenario = load.scenario()?;
-            ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
-            // What is started inherits the limit.
-            client::descriptors::make_room(scenario.subscribers as usize)?;
-            let (sending, name) =
-                if batch { (Sending::PerBurst, "floor-batch") } else { (Sending::PerPublication, "floor") };
-            let server_cpu = split_cpus(&cpus)?;
-            let floor = Launched::floor(sending, server_cpu)?;
-            let report = runs::fanout::run(name, &scenario, &floor.target, Some(floor.pid()))?;
-            show(&report, load.json)?;
-            keep::keep(&session.only("fanout", name, scenario.describe(), &report)?, &load.keep)?;
-            Ok(report.verdict.is_clean())
-        }
-        Command::Compare { load, rounds, cpus, hub } => {
-            let session = Session::begin();
-            let scenario = load.scenario()?;
-            ensure!(scenario.publish_by == PublishBy::Ws, "the floor server knows only WebSocket publishers");
-            client::descriptors::make_room(scenario.subscribers as usize)?;
-            let server_cpu = split_cpus(&cpus)?;
-            let program = hub.first().context("invariant: clap requires the hub's program")?;
-            let config = hub.get(1).map(PathBuf::as_path);
-            let comparison = runs::compare::Comparison { rounds, server_cpu, hub: program, config };
-            let report = runs::compare::run(comparison, &scenario)?;
-            show(&report, load.json)?;
-            keep::keep(&report.records(&session)?, &load.keep)?;
+            let scenarios = scenarios(&scenario, load)?;
+            let server_cpu = cpus_of(&targets, &cpus)?;
+            let comparison = runs::compare::Comparison { rounds, server_cpu, targets: &targets };
+            let report = runs::compare::run(comparison, &scenarios)?;
+            show(&report, json)?;
+            keep::keep(&report.records(&session)?, &keep)?;
             Ok(report.is_clean())
         }
         Command::Idle { server, idle, json, keep, hub } => {
@@ -99,11 +99,11 @@ fn run(command: Command) -> Result<bool> {
             let report = match hub.first() {
                 Some(program) => {
                     let hub = Launched::hub(program, config, idle.connections + idle.first_connections, None)?;
-                    runs::idle::run(&idle, &hub.target, hub.pid())?
+                    runs::idle::run(&idle, &Endpoint::topics(hub.place.clone()), hub.pid())?
                 }
                 None => {
-                    let (target, pid) = resolve(&server)?;
-                    runs::idle::run(&idle, &target, pid?)?
+                    let (place, pid) = resolve(&server)?;
+                    runs::idle::run(&idle, &Endpoint::topics(place), pid?)?
                 }
             };
             show(&report, json)?;
@@ -126,13 +126,37 @@ fn run(command: Command) -> Result<bool> {
     }
 }
 
-fn resolve(server: &Server) -> Result<(Target, Result<Pid>)> {
-    let target = Target::parse(&server.url)?;
+/// The scenarios called `name_or_path`, as far as `flags` do not say otherwise; and the descriptors they need.
+fn scenarios(name_or_path: &str, flags: Load) -> Result<Vec<Scenario>> {
+    let Recipe::Fanout(load) = Recipe::read(name_or_path)?;
+    let scenarios = flags.over(load).scenarios(recipe::name_of(name_or_path))?;
+    // What is started inherits the limit.
+    for scenario in &scenarios {
+        client::descriptors::make_room(scenario.subscribers as usize)?;
+    }
+    Ok(scenarios)
+}
+
+/// Splits the CPUs between this process and the servers it starts. One that runs already may use all of them: then this
+/// process stays where it is, unless it was told a CPU.
+fn cpus_of(targets: &[Target], cpus: &Cpus) -> Result<Option<usize>> {
+    let starts_some = targets.iter().any(Target::is_started);
+    if starts_some {
+        return split_cpus(cpus);
+    }
+    if let Some(cpu) = cpus.generator_cpu {
+        server::cpu::pin(&[cpu])?;
+    }
+    Ok(cpus.server_cpu)
+}
+
+fn resolve(server: &Server) -> Result<(Place, Result<Pid>)> {
+    let place = Place::parse(&server.url)?;
     let pid = match server.pid {
         Some(pid) => Pid::from_raw(pid).with_context(|| format!("--pid {pid}: not a process")),
-        None => server::process::listening_on(target.address.port()),
+        None => server::process::listening_on(place.address.port()),
     };
-    Ok((target, pid))
+    Ok((place, pid))
 }
 
 /// Pins this process to its CPU and returns that of the server: two different ones, or none at all.

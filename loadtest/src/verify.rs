@@ -4,13 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::seating::Seating;
 use crate::wire::stamp::Stamp;
 
 /// Sequence numbers one stream remembers as skipped, so that a late one is told from a duplicate. Beyond it the oldest
 /// stay lost; a run that gets there has failed anyway.
 const SKIPPED_LIMIT_COUNT: usize = 65_536;
 
-/// Index of a subscriber; its topic is `subscriber % topics`.
+/// Index of a subscriber; its first topic is `subscriber % topics`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SubscriberId(pub(crate) u32);
 
@@ -80,13 +81,16 @@ impl Verdict {
 /// The bookkeeping of one run.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    topic_count: u32,
+    seating: Seating,
     publishers_per_topic: u32,
     lanes: Vec<Lane>,
-    /// `publishers_per_topic` for each subscriber.
+    /// `publishers_per_topic` for each topic of each subscriber.
     streams: Vec<Stream>,
-    /// The order each subscriber saw, in one number; only kept where an order between publishers exists.
+    /// The order each subscriber saw on each of its topics, in one number; only kept where an order between publishers
+    /// exists.
     orders: Vec<u64>,
+    /// Publications of all lanes that are not completed.
+    in_flight: u64,
     open: Vec<bool>,
     /// Lanes that completed something since the last call of [`Ledger::take_moved`].
     moved: Vec<LaneId>,
@@ -121,41 +125,38 @@ struct Stream {
 }
 
 impl Ledger {
-    /// A ledger for `subscriber_count` subscribers spread over `topic_count` topics, with at most `in_flight_limit`
-    /// publications of each lane in flight (rounded up to a power of two).
+    /// A ledger for subscribers that sit on topics as `seating` says, with at most `in_flight_limit` publications of each
+    /// lane in flight (rounded up to a power of two).
     ///
     /// Memory: 16 bytes per publication in flight and lane, 24 per stream.
-    pub(crate) fn new(
-        topic_count: u32,
-        publishers_per_topic: u32,
-        subscriber_count: u32,
-        in_flight_limit: usize,
-    ) -> Self {
+    pub(crate) fn new(seating: Seating, publishers_per_topic: u32, in_flight_limit: usize) -> Self {
         let slots = in_flight_limit.max(1).next_power_of_two();
-        let lanes = (0..topic_count * publishers_per_topic)
+        let members = seating.members();
+        let lanes = (0..seating.topic_count() * publishers_per_topic)
             .map(|lane| {
-                let topic = lane / publishers_per_topic;
-                let members = subscriber_count / topic_count + u32::from(topic < subscriber_count % topic_count);
+                let members = members[(lane / publishers_per_topic) as usize];
                 let slots = vec![Slot::default(); slots].into_boxed_slice();
                 Lane { published: 0, completed: 0, members, moved: false, slots }
             })
             .collect();
-        let streams = (0..subscriber_count as usize * publishers_per_topic as usize).map(|_| Stream::default());
+        let seats = seating.seat_count();
+        let streams = (0..seats * publishers_per_topic as usize).map(|_| Stream::default());
         Self {
-            topic_count,
             publishers_per_topic,
             lanes,
             streams: streams.collect(),
-            orders: vec![0; if publishers_per_topic > 1 { subscriber_count as usize } else { 0 }],
-            open: vec![true; subscriber_count as usize],
+            orders: vec![0; if publishers_per_topic > 1 { seats } else { 0 }],
+            in_flight: 0,
+            open: vec![true; seating.subscriber_count() as usize],
             moved: Vec::new(),
             verdict: Verdict::default(),
+            seating,
         }
     }
 
     /// How many lanes there are.
     pub(crate) fn lane_count(&self) -> u32 {
-        self.topic_count * self.publishers_per_topic
+        self.seating.topic_count() * self.publishers_per_topic
     }
 
     /// The topic and the publisher of `lane`.
@@ -166,13 +167,18 @@ impl Ledger {
     /// The subscriber whose connection publishes on `lane`, when subscribers do: the first ones of each topic.
     pub(crate) fn publishing_subscriber(&self, lane: LaneId) -> SubscriberId {
         let (topic, publisher) = self.place_of(lane);
-        SubscriberId(topic + publisher * self.topic_count)
+        SubscriberId(topic + publisher * self.seating.topic_count())
     }
 
     /// Publications of `lane` that not all of its subscribers have.
     pub(crate) fn in_flight(&self, lane: LaneId) -> u64 {
         let lane = &self.lanes[lane.index()];
         lane.published - lane.completed
+    }
+
+    /// Publications of all lanes together that not all of their subscribers have.
+    pub(crate) fn all_in_flight(&self) -> u64 {
+        self.in_flight
     }
 
     /// Notes the next publication of `lane`, due at `intended_ns`, and returns its stamp.
@@ -187,6 +193,7 @@ impl Ledger {
         let sequence = lane.published;
         *lane.slot(sequence) = Slot { intended_ns, remaining: lane.members };
         lane.published += 1;
+        self.in_flight += 1;
         Some(Stamp { topic, publisher, sequence, intended_ns })
     }
 
@@ -218,16 +225,19 @@ impl Ledger {
             return;
         }
         self.verdict.closed += 1;
-        for publisher in 0..self.publishers_per_topic {
-            let lane_id = self.lane_of(subscriber, publisher);
-            let stream = &mut self.streams[(subscriber.0 * self.publishers_per_topic + publisher) as usize];
-            let lane = &mut self.lanes[lane_id.index()];
-            self.verdict.lost += lane.published - stream.next;
-            for sequence in stream.next..lane.published {
-                settle(lane, lane_id, sequence, &mut self.moved);
+        for place in 0..self.seating.topics_each() {
+            for publisher in 0..self.publishers_per_topic {
+                let lane_id = self.lane_of(self.seating.topic_at(subscriber, place), publisher);
+                let stream_index = self.stream_of(self.seating.seat(subscriber, place), publisher);
+                let stream = &mut self.streams[stream_index];
+                let lane = &mut self.lanes[lane_id.index()];
+                self.verdict.lost += lane.published - stream.next;
+                for sequence in stream.next..lane.published {
+                    settle(lane, lane_id, sequence, &mut self.moved, &mut self.in_flight);
+                }
+                stream.next = lane.published;
+                lane.members -= 1;
             }
-            stream.next = lane.published;
-            lane.members -= 1;
         }
     }
 
@@ -235,9 +245,10 @@ impl Ledger {
     pub(crate) fn outstanding(&self) -> u64 {
         let mut outstanding = 0;
         for (index, stream) in self.streams.iter().enumerate() {
-            let subscriber = SubscriberId(index as u32 / self.publishers_per_topic);
+            let seat = index / self.publishers_per_topic as usize;
+            let (subscriber, topic) = self.seating.at(seat);
             if self.open[subscriber.index()] {
-                let lane = self.lane_of(subscriber, index as u32 % self.publishers_per_topic);
+                let lane = self.lane_of(topic, index as u32 % self.publishers_per_topic);
                 outstanding += self.lanes[lane.index()].published - stream.next + stream.skipped_count();
             }
         }
@@ -268,30 +279,34 @@ impl Ledger {
         verdict.lost += self.outstanding();
         verdict.lost += self.streams.iter().map(|stream| stream.forgotten).sum::<u64>();
         let closed_skips = self.streams.iter().enumerate().filter_map(|(index, stream)| {
-            let subscriber = index / self.publishers_per_topic as usize;
-            (!self.open[subscriber]).then(|| stream.skipped_count())
+            let (subscriber, _) = self.seating.at(index / self.publishers_per_topic as usize);
+            (!self.open[subscriber.index()]).then(|| stream.skipped_count())
         });
         verdict.lost += closed_skips.sum::<u64>();
-        for (subscriber, order) in self.orders.iter().enumerate() {
-            let first_of_topic = subscriber % self.topic_count as usize;
+        for (seat, order) in self.orders.iter().enumerate() {
+            let (subscriber, topic) = self.seating.at(seat);
+            // The first topic of the subscriber with the topic's own number is that topic.
+            let first_of_topic = SubscriberId(topic);
             // An order with a hole in it differs for that reason; it is reported as lost or closed.
-            if verdict.lost == 0 && self.open[subscriber] && self.open[first_of_topic] {
-                verdict.disagreeing += u64::from(*order != self.orders[first_of_topic]);
+            if verdict.lost == 0 && self.open[subscriber.index()] && self.open[first_of_topic.index()] {
+                verdict.disagreeing += u64::from(*order != self.orders[self.seating.seat(first_of_topic, 0)]);
             }
         }
         verdict
     }
 
     fn judge(&mut self, subscriber: SubscriberId, stamp: &Stamp) -> Delivery {
-        if stamp.topic != subscriber.0 % self.topic_count || stamp.publisher >= self.publishers_per_topic {
+        let Some(seat) = self.seating.seat_on(subscriber, stamp.topic) else { return Delivery::Invented };
+        if stamp.publisher >= self.publishers_per_topic {
             return Delivery::Invented;
         }
-        let lane_id = self.lane_of(subscriber, stamp.publisher);
+        let lane_id = self.lane_of(stamp.topic, stamp.publisher);
+        let stream_index = self.stream_of(seat, stamp.publisher);
         let lane = &mut self.lanes[lane_id.index()];
         if stamp.sequence >= lane.published {
             return Delivery::Invented;
         }
-        let stream = &mut self.streams[(subscriber.0 * self.publishers_per_topic + stamp.publisher) as usize];
+        let stream = &mut self.streams[stream_index];
         if stamp.sequence < stream.next {
             let was_skipped = stream.skipped.as_mut().is_some_and(|skipped| skipped.remove(&stamp.sequence));
             return if was_skipped { Delivery::Reordered } else { Delivery::Duplicate };
@@ -303,19 +318,23 @@ impl Ledger {
         for sequence in stream.next..stamp.sequence {
             stream.skip(sequence);
             // A skipped publication must not hold the window open for ever; its loss is counted.
-            settle(lane, lane_id, sequence, &mut self.moved);
+            settle(lane, lane_id, sequence, &mut self.moved, &mut self.in_flight);
         }
         stream.next = stamp.sequence + 1;
-        settle(lane, lane_id, stamp.sequence, &mut self.moved);
-        if let Some(order) = self.orders.get_mut(subscriber.index()) {
+        settle(lane, lane_id, stamp.sequence, &mut self.moved, &mut self.in_flight);
+        if let Some(order) = self.orders.get_mut(seat) {
             let entry = stamp.sequence.wrapping_mul(u64::from(self.publishers_per_topic)) + u64::from(stamp.publisher);
             *order = order.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(entry + 1);
         }
         if gap == 0 { Delivery::InOrder } else { Delivery::AfterGap(gap) }
     }
 
-    fn lane_of(&self, subscriber: SubscriberId, publisher: u32) -> LaneId {
-        LaneId(subscriber.0 % self.topic_count * self.publishers_per_topic + publisher)
+    fn lane_of(&self, topic: u32, publisher: u32) -> LaneId {
+        LaneId(topic * self.publishers_per_topic + publisher)
+    }
+
+    fn stream_of(&self, seat: usize, publisher: u32) -> usize {
+        seat * self.publishers_per_topic as usize + publisher as usize
     }
 }
 
@@ -344,11 +363,12 @@ impl Stream {
 
 /// One subscriber is done with a publication. A slot that reaches zero completes its publication: streams advance in
 /// order, so the completed ones are always the oldest.
-fn settle(lane: &mut Lane, id: LaneId, sequence: u64, moved: &mut Vec<LaneId>) {
+fn settle(lane: &mut Lane, id: LaneId, sequence: u64, moved: &mut Vec<LaneId>, in_flight: &mut u64) {
     let slot = lane.slot(sequence);
     slot.remaining -= 1;
     if slot.remaining == 0 {
         lane.completed += 1;
+        *in_flight -= 1;
         if !std::mem::replace(&mut lane.moved, true) {
             moved.push(id);
         }
@@ -362,7 +382,7 @@ mod tests {
     const LANE: LaneId = LaneId(0);
 
     fn ledger(subscribers: u32) -> Ledger {
-        Ledger::new(1, 1, subscribers, 8)
+        Ledger::new(Seating::new(1, subscribers, 1), 1, 8)
     }
 
     fn publish(ledger: &mut Ledger, count: u64) -> Vec<Stamp> {
@@ -406,7 +426,7 @@ mod tests {
 
     #[test]
     fn what_nobody_published_is_invented() {
-        let mut ledger = Ledger::new(2, 1, 4, 8);
+        let mut ledger = Ledger::new(Seating::new(2, 4, 1), 1, 8);
         let stamp = ledger.publish(LaneId(1), 77).unwrap();
         for (subscriber, stamp) in [
             (SubscriberId(0), stamp),
@@ -475,7 +495,7 @@ mod tests {
     #[test]
     fn skipped_numbers_are_remembered_up_to_a_limit_and_stay_lost_beyond_it() {
         let in_flight = SKIPPED_LIMIT_COUNT + 3;
-        let mut ledger = Ledger::new(1, 1, 1, in_flight);
+        let mut ledger = Ledger::new(Seating::new(1, 1, 1), 1, in_flight);
         let stamps = publish(&mut ledger, in_flight as u64);
         assert_eq!(
             ledger.deliver(SubscriberId(0), &stamps[in_flight - 1]),
@@ -489,7 +509,7 @@ mod tests {
 
     #[test]
     fn two_publishers_must_be_seen_in_one_order_by_all() {
-        let mut ledger = Ledger::new(1, 2, 3, 8);
+        let mut ledger = Ledger::new(Seating::new(1, 3, 1), 2, 8);
         let first = ledger.publish(LaneId(0), 1).unwrap();
         let second = ledger.publish(LaneId(1), 2).unwrap();
         for (subscriber, order) in [(0, [first, second]), (1, [first, second]), (2, [second, first])] {
@@ -502,7 +522,7 @@ mod tests {
 
     #[test]
     fn subscribers_are_spread_over_topics_and_the_first_ones_publish() {
-        let mut ledger = Ledger::new(3, 2, 8, 1);
+        let mut ledger = Ledger::new(Seating::new(3, 8, 1), 2, 1);
         assert_eq!(ledger.lane_count(), 6);
         // Topics 0 and 1 have three subscribers, topic 2 has two: 2, 5.
         assert_eq!(ledger.place_of(LaneId(5)), (2, 1));
@@ -513,5 +533,37 @@ mod tests {
             assert_eq!(ledger.deliver(SubscriberId(subscriber), &stamp), Delivery::InOrder);
         }
         assert_eq!(ledger.in_flight(LaneId(5)), 0);
+    }
+
+    #[test]
+    fn a_subscriber_of_several_topics_is_owed_each_of_them_and_no_other() {
+        // Subscriber 0 sits on topic 0 and one more.
+        let seating = Seating::new(5, 5, 2);
+        let topics: Vec<u32> = seating.topics_of(SubscriberId(0)).collect();
+        let mut ledger = Ledger::new(seating.clone(), 1, 4);
+        let stamps: Vec<Stamp> = (0..5).map(|topic| ledger.publish(LaneId(topic), 1).unwrap()).collect();
+        for (topic, stamp) in stamps.iter().enumerate() {
+            let expected = if topics.contains(&(topic as u32)) { Delivery::InOrder } else { Delivery::Invented };
+            assert_eq!(ledger.deliver(SubscriberId(0), stamp), expected, "topic {topic}");
+        }
+        assert_eq!((ledger.verdict().in_order, ledger.verdict().wrong, ledger.outstanding()), (2, 3, 8));
+        assert_eq!(ledger.all_in_flight(), 5);
+        for subscriber in 1..5 {
+            for topic in seating.topics_of(SubscriberId(subscriber)) {
+                assert_eq!(ledger.deliver(SubscriberId(subscriber), &stamps[topic as usize]), Delivery::InOrder);
+            }
+        }
+        assert_eq!((ledger.outstanding(), ledger.all_in_flight()), (0, 0));
+    }
+
+    #[test]
+    fn one_end_loses_what_was_in_flight_on_every_topic_of_the_connection() {
+        let mut ledger = Ledger::new(Seating::new(4, 4, 3), 1, 4);
+        for topic in 0..4 {
+            ledger.publish(LaneId(topic), 1).unwrap();
+        }
+        ledger.close(SubscriberId(2));
+        assert_eq!((ledger.verdict().closed, ledger.outstanding()), (1, 9));
+        assert_eq!(ledger.verdict().lost, 3 + 9);
     }
 }

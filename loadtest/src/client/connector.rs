@@ -11,7 +11,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::poller::{Interest, Poller};
 use crate::clock;
-use crate::server::target::Target;
+use crate::server::endpoint::Endpoint;
+use crate::server::place::Place;
+use crate::wire::dialect::{Joining, Standing};
 use crate::wire::handshake::{self, Answer};
 use crate::wire::outbox::{Flushed, Outbox};
 
@@ -28,12 +30,12 @@ pub(crate) struct Dialing {
     pub(crate) run: u64,
 }
 
-/// An open WebSocket connection.
+/// An open WebSocket connection that is on its topics.
 #[derive(Debug)]
 pub(crate) struct Connected {
     /// Nonblocking, `TCP_NODELAY`.
     pub(crate) socket: OwnedFd,
-    /// Bytes that came right behind the handshake.
+    /// Bytes that came right behind the handshake, or the last reply that joined it.
     pub(crate) early: Vec<u8>,
 }
 
@@ -43,16 +45,25 @@ struct Opening {
     socket: Socket,
     request: Outbox,
     answer: Vec<u8>,
+    stage: Stage,
 }
 
-/// Opens `count` connections; number `n` asks for `path(n)`. `progress` hears how many are open.
+/// What an opening waits for.
+enum Stage {
+    /// The 101; then it joins these topics.
+    Handshake(Vec<String>),
+    /// Replies to what it said since.
+    Joining(Joining),
+}
+
+/// Opens `count` connections; number `n` joins `topics(n)`, at least one. `progress` hears how many have.
 ///
 /// Errors: the first connection that fails, with its reason; the deadline.
 pub(crate) fn connect_all(
-    target: &Target,
+    endpoint: &Endpoint,
     dialing: Dialing,
     count: usize,
-    path: impl Fn(usize) -> String,
+    topics: impl Fn(usize) -> Vec<String>,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Connected>> {
     let deadline_ns = clock::now_ns() + dialing.deadline_ns;
@@ -69,8 +80,8 @@ pub(crate) fn connect_all(
         while started < count
             && let Some(slot) = free.pop()
         {
-            let opening = Opening::start(target, dialing, started, &path(started))
-                .with_context(|| format!("connection {started} to {}", target.address))?;
+            let opening = Opening::start(endpoint, dialing, started, topics(started))
+                .with_context(|| format!("connection {started} to {}", endpoint.place.address))?;
             poller.add(&opening.socket, slot as u64, Interest::ReadAndWrite)?;
             openings[slot] = Some(opening);
             started += 1;
@@ -79,7 +90,8 @@ pub(crate) fn connect_all(
         for event in &ready {
             let slot = event.token as usize;
             let Some(opening) = openings[slot].as_mut() else { continue };
-            let context = || format!("connection {} to {}", opening.number, target.address);
+            let number = opening.number;
+            let context = || format!("connection {number} to {}", endpoint.place.address);
             if event.writable && !opening.request.is_empty() {
                 match opening.request.flush(&opening.socket).with_context(context)? {
                     Flushed::All => poller.change(&opening.socket, event.token, Interest::Read)?,
@@ -89,10 +101,17 @@ pub(crate) fn connect_all(
             if !event.readable {
                 continue;
             }
-            if let Some(head_bytes) = opening.read()?
+            let standing = opening.read(endpoint)?;
+            if !opening.request.is_empty() {
+                // What joins is small, and nothing else waits in the socket: it takes all of it, or tells when it can.
+                match opening.request.flush(&opening.socket).with_context(context)? {
+                    Flushed::All => {}
+                    Flushed::Blocked => poller.change(&opening.socket, event.token, Interest::ReadAndWrite)?,
+                }
+            }
+            if let Some(early) = standing
                 && let Some(opening) = openings[slot].take()
             {
-                let early = opening.answer[head_bytes..].to_vec();
                 done[opening.number] = Some(Connected { socket: opening.socket.into(), early });
                 free.push(slot);
                 finished += 1;
@@ -103,17 +122,17 @@ pub(crate) fn connect_all(
     Ok(done.into_iter().flatten().collect())
 }
 
-/// A nonblocking socket on its way to `target`, from source address number `number`.
-pub(crate) fn dial(target: &Target, source_addresses: u8, number: usize) -> Result<Socket> {
-    let socket = Socket::new(Domain::for_address(target.address), Type::STREAM, Some(Protocol::TCP))?;
+/// A nonblocking socket on its way to `place`, from source address number `number`.
+pub(crate) fn dial(place: &Place, source_addresses: u8, number: usize) -> Result<Socket> {
+    let socket = Socket::new(Domain::for_address(place.address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    if target.address.is_ipv4() {
+    if place.address.is_ipv4() {
         let last = 1 + (number % usize::from(source_addresses.max(1))) as u8;
         let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0);
         socket.bind(&source.into()).with_context(|| format!("source address {source}: raise --source-addresses"))?;
     }
-    match socket.connect(&target.address.into()) {
+    match socket.connect(&place.address.into()) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
         Err(error) => return Err(error.into()),
@@ -122,16 +141,17 @@ pub(crate) fn dial(target: &Target, source_addresses: u8, number: usize) -> Resu
 }
 
 impl Opening {
-    fn start(target: &Target, dialing: Dialing, number: usize, path: &str) -> Result<Self> {
+    fn start(endpoint: &Endpoint, dialing: Dialing, number: usize, topics: Vec<String>) -> Result<Self> {
+        let Endpoint { place, dialect } = endpoint;
         let key = handshake::key(dialing.run, number as u64);
         let mut request = Outbox::default();
-        request.bytes().extend_from_slice(&handshake::request(&target.authority, path, &key));
-        let socket = dial(target, dialing.source_addresses, number)?;
-        Ok(Self { number, key, socket, request, answer: Vec::new() })
+        request.bytes().extend_from_slice(&handshake::request(&place.authority, &dialect.path(&topics), &key));
+        let socket = dial(place, dialing.source_addresses, number)?;
+        Ok(Self { number, key, socket, request, answer: Vec::new(), stage: Stage::Handshake(topics) })
     }
 
-    /// Reads what is there; says how long the head was once the WebSocket is open.
-    fn read(&mut self) -> Result<Option<usize>> {
+    /// Reads what is there; returns what is left of it once the connection is on its topics.
+    fn read(&mut self, endpoint: &Endpoint) -> Result<Option<Vec<u8>>> {
         let mut buffer = [0; 4096];
         match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => {
@@ -143,10 +163,21 @@ impl Opening {
                 return Err(io::Error::from(error)).with_context(|| format!("connection {}", self.number));
             }
         }
-        match handshake::judge_answer(&self.answer, &self.key) {
-            Answer::Incomplete => Ok(None),
-            Answer::Accepted(head_bytes) => Ok(Some(head_bytes)),
-            Answer::Refused(why) => bail!("connection {}: handshake refused: {why}", self.number),
+        if let Stage::Handshake(topics) = &mut self.stage {
+            let head_bytes = match handshake::judge_answer(&self.answer, &self.key) {
+                Answer::Incomplete => return Ok(None),
+                Answer::Accepted(head_bytes) => head_bytes,
+                Answer::Refused(why) => bail!("connection {}: handshake refused: {why}", self.number),
+            };
+            self.answer.drain(..head_bytes);
+            let topics = std::mem::take(topics);
+            self.stage = Stage::Joining(Joining::begin(&endpoint.dialect, topics, self.request.bytes()));
+        }
+        let Stage::Joining(joining) = &mut self.stage else { return Ok(None) };
+        match joining.read(&endpoint.dialect, &mut self.answer, self.request.bytes()) {
+            Standing::Waiting => Ok(None),
+            Standing::Joined(early) => Ok(Some(early)),
+            Standing::Refused(why) => bail!("connection {}: not let in: {why}", self.number),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sends publications: as frames on a subscriber's own connection, or as `POST`s on a connection kept alive per lane.
 
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
@@ -10,29 +11,36 @@ use crate::client::connector;
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::client::subscriber::{FIRST_OTHER_TOKEN, Fleet, Watch};
 use crate::clock;
-use crate::server::target::{self, Target};
+use crate::server::endpoint::Endpoint;
 use crate::verify::{LaneId, Ledger, SubscriberId};
-use crate::wire::frame::{self, Opcode};
 use crate::wire::handshake::{HEAD_LIMIT_BYTES, head_of, header};
 use crate::wire::outbox::{Flushed, Outbox};
-use crate::wire::stamp::{Format, Payloads, Stamp};
+use crate::wire::stamp::{Payloads, Stamp};
 
 /// The longest answer to a `POST` that is read, in bytes.
 const ANSWER_LIMIT_BYTES: usize = HEAD_LIMIT_BYTES + 64 * 1024;
 
 /// How publications reach the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PublishBy {
-    /// A frame on `/topics/{topic}`: the first subscriber(s) of each topic publish.
+    /// A frame on a subscriber's own connection: the first subscriber(s) of each topic publish.
     Ws,
-    /// `POST /topics/{topic}` with keep-alive and pipelining, on connections of their own.
+    /// A `POST`, with keep-alive and pipelining, on connections of their own.
     Http,
 }
 
 /// The publishers of a run.
 #[derive(Debug)]
-pub(crate) enum Publishers {
+pub(crate) struct Publishers {
+    endpoint: Endpoint,
+    /// The names of the topics.
+    topics: Rc<[String]>,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
     /// Subscribers publish.
     WebSocket,
     /// One connection per lane.
@@ -41,43 +49,38 @@ pub(crate) enum Publishers {
 
 /// A keep-alive connection that publishes on one lane.
 #[derive(Debug)]
-pub(crate) struct HttpPublisher {
+struct HttpPublisher {
     socket: OwnedFd,
-    head: String,
     outbox: Outbox,
     blocked: bool,
     answers: Vec<u8>,
     /// Requests sent and not answered.
-    pub(crate) unanswered: u64,
+    unanswered: u64,
 }
 
 impl Publishers {
-    /// Connects the HTTP publishers and puts them on the fleet's poller.
-    pub(crate) fn http(
-        target: &Target,
-        prefix: &str,
-        payloads: &Payloads,
+    /// The publishers of the lanes of `ledger` on `topics`. Those over HTTP connect and go on the fleet's poller.
+    pub(crate) fn new(
+        by: PublishBy,
+        endpoint: &Endpoint,
+        topics: Rc<[String]>,
         ledger: &Ledger,
         fleet: &mut Fleet,
     ) -> Result<Self> {
-        let content_type = match payloads.format() {
-            Format::Binary => "application/octet-stream",
-            Format::Text => "text/plain",
+        let by = match by {
+            PublishBy::Ws => By::WebSocket,
+            PublishBy::Http => {
+                let publishers = (0..ledger.lane_count()).map(|lane| {
+                    let socket = OwnedFd::from(connector::dial(&endpoint.place, 1, 0).context("publisher")?);
+                    // Not connected yet, perhaps: it counts as blocked, so that nothing is written before it is.
+                    fleet.poller().add(&socket, FIRST_OTHER_TOKEN + u64::from(lane), Interest::ReadAndWrite)?;
+                    let outbox = Outbox::default();
+                    Ok(HttpPublisher { socket, outbox, blocked: true, answers: Vec::new(), unanswered: 0 })
+                });
+                By::Http(publishers.collect::<Result<_>>()?)
+            }
         };
-        let publishers = (0..ledger.lane_count()).map(|lane| {
-            let path = target::topic_path(prefix, ledger.place_of(LaneId(lane)).0);
-            let head = format!(
-                "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-                target.authority,
-                payloads.size()
-            );
-            let socket = OwnedFd::from(connector::dial(target, 1, 0).context("publisher")?);
-            // Not connected yet, perhaps: it counts as blocked, so that nothing is written before it is.
-            fleet.poller().add(&socket, FIRST_OTHER_TOKEN + u64::from(lane), Interest::ReadAndWrite)?;
-            let outbox = Outbox::default();
-            Ok(HttpPublisher { socket, head, outbox, blocked: true, answers: Vec::new(), unanswered: 0 })
-        });
-        Ok(Self::Http(publishers.collect::<Result<_>>()?))
+        Ok(Self { endpoint: endpoint.clone(), topics, by })
     }
 
     /// Queues the publication `stamp` of `lane`, whose publishing subscriber is `subscriber`; [`Publishers::flush`] sends it.
@@ -89,23 +92,13 @@ impl Publishers {
         payloads: &Payloads,
         fleet: &mut Fleet,
     ) {
-        match self {
-            Self::WebSocket => {
-                let opcode = match payloads.format() {
-                    Format::Binary => Opcode::Binary,
-                    Format::Text => Opcode::Text,
-                };
-                // Never zero, so that the server has to unmask as it would for a browser.
-                let key = (stamp.sequence as u32).wrapping_mul(0x9e37_79b9) | 0x0101_0101;
-                let out = fleet.outbox(subscriber);
-                frame::write_masked(out, opcode, key.to_be_bytes(), payloads.size(), |out| {
-                    payloads.write(stamp, out);
-                });
-            }
-            Self::Http(publishers) => {
+        let Endpoint { place, dialect } = &self.endpoint;
+        let topic = &self.topics[stamp.topic as usize];
+        match &mut self.by {
+            By::WebSocket => dialect.publish(topic, stamp, payloads, fleet.outbox(subscriber)),
+            By::Http(publishers) => {
                 let publisher = &mut publishers[lane.index()];
-                publisher.outbox.bytes().extend_from_slice(publisher.head.as_bytes());
-                payloads.write(stamp, publisher.outbox.bytes());
+                dialect.post(&place.authority, topic, stamp, payloads, clock::unix_s(), publisher.outbox.bytes());
                 publisher.unanswered += 1;
             }
         }
@@ -119,9 +112,9 @@ impl Publishers {
         fleet: &mut Fleet,
         watch: &mut impl Watch,
     ) -> Result<()> {
-        match self {
-            Self::WebSocket => fleet.flush(subscriber, watch),
-            Self::Http(publishers) => {
+        match &mut self.by {
+            By::WebSocket => fleet.flush(subscriber, watch),
+            By::Http(publishers) => {
                 let publisher = &mut publishers[lane.index()];
                 if publisher.blocked { Ok(()) } else { publisher.flush(lane, fleet.poller()) }
             }
@@ -130,7 +123,7 @@ impl Publishers {
 
     /// Handles an event of a publisher's own connection. Errors if the server refused a publication.
     pub(crate) fn handle(&mut self, event: Ready, fleet: &mut Fleet) -> Result<()> {
-        let Self::Http(publishers) = self else { return Ok(()) };
+        let By::Http(publishers) = &mut self.by else { return Ok(()) };
         let lane = LaneId((event.token - FIRST_OTHER_TOKEN) as u32);
         let publisher = &mut publishers[lane.index()];
         if event.readable {
@@ -144,9 +137,9 @@ impl Publishers {
 
     /// Publications sent whose acknowledgement has not come. Frames are not acknowledged.
     pub(crate) fn unanswered(&self) -> u64 {
-        match self {
-            Self::WebSocket => 0,
-            Self::Http(publishers) => publishers.iter().map(|publisher| publisher.unanswered).sum(),
+        match &self.by {
+            By::WebSocket => 0,
+            By::Http(publishers) => publishers.iter().map(|publisher| publisher.unanswered).sum(),
         }
     }
 }

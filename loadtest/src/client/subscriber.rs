@@ -13,6 +13,7 @@ use crate::client::connector::Connected;
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::clock;
 use crate::verify::SubscriberId;
+use crate::wire::dialect::{Dialect, Event};
 use crate::wire::frame::{self, Opcode, Writer};
 use crate::wire::inbox::Inbox;
 use crate::wire::outbox::{Flushed, Outbox};
@@ -20,22 +21,42 @@ use crate::wire::outbox::{Flushed, Outbox};
 /// Bytes asked of a socket at once.
 const READ_BYTES: usize = 64 * 1024;
 
+/// A constant key: masking hides bytes from proxies, and there are none here.
+const KEY: [u8; 4] = [1, 2, 3, 4];
+
+/// Bytes of a message that are shown to a person.
+const EXCERPT_BYTES: usize = 200;
+
 /// A control frame carries at most this (RFC 6455 §5.5), whatever the payload of the run.
 const CONTROL_LIMIT_BYTES: usize = 125;
 
 /// Tokens from here on belong to other descriptors on the same poller.
 pub(crate) const FIRST_OTHER_TOKEN: u64 = 1 << 32;
 
+/// A publication as it came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message<'a> {
+    /// The kind of message it came in.
+    pub(crate) opcode: Opcode,
+    /// The topic the server gave for it, if the language tells.
+    pub(crate) topic: Option<&'a [u8]>,
+    /// What was published, if nothing was changed.
+    pub(crate) payload: &'a [u8],
+    /// When its bytes were read.
+    pub(crate) read_ns: u64,
+}
+
 /// Hears what comes to the subscribers.
 pub(crate) trait Watch {
-    /// A message; `read_ns` is when its bytes were read.
-    fn message(&mut self, subscriber: SubscriberId, opcode: Opcode, payload: &[u8], read_ns: u64);
+    /// A publication.
+    fn message(&mut self, subscriber: SubscriberId, message: Message<'_>);
     /// The connection ended, for this reason.
     fn closed(&mut self, subscriber: SubscriberId, why: String);
 }
 
 /// All subscribers of a run.
 pub(crate) struct Fleet {
+    dialect: Dialect,
     poller: Poller,
     members: Vec<Member>,
     ready: Vec<Ready>,
@@ -68,10 +89,11 @@ struct Member {
 }
 
 impl Fleet {
-    /// Takes over `connections`, number by number; messages are at most `payload_limit_bytes` long.
-    pub(crate) fn new(connections: Vec<Connected>, payload_limit_bytes: usize) -> Result<Self> {
-        let limit_bytes = payload_limit_bytes.max(CONTROL_LIMIT_BYTES);
+    /// Takes over `connections`, which speak `dialect`, number by number; payloads are at most `payload_limit_bytes` long.
+    pub(crate) fn new(connections: Vec<Connected>, dialect: &Dialect, payload_limit_bytes: usize) -> Result<Self> {
+        let limit_bytes = dialect.message_limit_bytes(payload_limit_bytes).max(CONTROL_LIMIT_BYTES);
         let mut fleet = Self {
+            dialect: dialect.clone(),
             poller: Poller::new()?,
             members: Vec::with_capacity(connections.len()),
             ready: Vec::new(),
@@ -195,15 +217,29 @@ impl Fleet {
         mut ending: Option<String>,
         watch: &mut impl Watch,
     ) -> Result<()> {
-        let Self { members, scratch, limit_bytes, .. } = self;
+        let Self { members, scratch, limit_bytes, dialect, .. } = self;
         let member = &mut members[subscriber.index()];
         let outbox = member.outbox.bytes();
         let waiting = outbox.len();
         let drained =
             member.inbox.drain(&scratch[..filled], Writer::Server, *limit_bytes, |frame| match frame.opcode {
-                Opcode::Text | Opcode::Binary => watch.message(subscriber, frame.opcode, frame.payload, read_ns),
-                // A constant key: masking hides bytes from proxies, and there are none here.
-                Opcode::Ping => frame::write_masked(outbox, Opcode::Pong, [1, 2, 3, 4], frame.payload.len(), |out| {
+                Opcode::Text | Opcode::Binary => {
+                    let opcode = frame.opcode;
+                    let read = dialect.read(frame.payload, |event| match event {
+                        Event::Publication { topic, payload } => {
+                            watch.message(subscriber, Message { opcode, topic, payload, read_ns });
+                        }
+                        Event::Ping(pong) => frame::write_masked(outbox, Opcode::Text, KEY, pong.len(), |out| {
+                            out.extend_from_slice(pong.as_bytes());
+                        }),
+                        Event::Established | Event::Joined | Event::Other => {}
+                        Event::Refused(words) => ending = Some(format!("refused: {}", excerpt(words))),
+                    });
+                    if read.is_err() {
+                        ending = Some(format!("not understood: {}", excerpt(frame.payload)));
+                    }
+                }
+                Opcode::Ping => frame::write_masked(outbox, Opcode::Pong, KEY, frame.payload.len(), |out| {
                     out.extend_from_slice(frame.payload);
                 }),
                 Opcode::Pong => {}
@@ -221,6 +257,10 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+fn excerpt(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(EXCERPT_BYTES)]).into_owned()
 }
 
 fn close_text(payload: &[u8]) -> String {

@@ -1,10 +1,17 @@
 //! The command line as a record keeps it: enough to run it again, nothing about whose machine it was. Pure.
 
 /// The arguments in one line, the first of them the program. Paths are cut to their file names: they name people and
-/// places, and are others elsewhere.
+/// places, and are others elsewhere. What stands behind `secret=` in a URL is left out.
 pub(crate) fn shown(arguments: impl IntoIterator<Item = String>) -> String {
-    let words: Vec<String> = arguments.into_iter().map(|argument| quoted(without_paths(&argument))).collect();
+    let words: Vec<String> =
+        arguments.into_iter().map(|argument| quoted(without_paths(&without_secret(argument)))).collect();
     words.join(" ")
+}
+
+fn without_secret(argument: String) -> String {
+    let Some((before, secret)) = argument.split_once("secret=") else { return argument };
+    let after = secret.find(['&', '#']).map_or("", |end| &secret[end..]);
+    format!("{before}secret=…{after}")
 }
 
 /// Cuts every path in `argument`, also behind `--option=` and `name:`, and within a quoted command.
@@ -29,7 +36,7 @@ fn cut_word(word: &str) -> String {
 
 /// As a shell would take it.
 fn quoted(word: String) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+…".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
@@ -47,6 +54,14 @@ mod tests {
         );
         assert_eq!(shown(&["x", "--save=/srv/a/b.jsonl", "hub:/opt/hub", "dir/"]), "x --save=b.jsonl hub:hub dir/");
         assert_eq!(shown(&["x", "/opt/py/bin/python3 /home/me/server.py --port 1"]), "x 'python3 server.py --port 1'");
+    }
+
+    #[test]
+    fn secrets_are_left_out() {
+        assert_eq!(
+            shown(&["x", "pusher+ws://127.0.0.1:1/app/k?secret=hush&id=1", "secret=hush"]),
+            "x 'pusher+ws://127.0.0.1:1/app/k?secret=…&id=1' secret=…"
+        );
     }
 
     #[test]

@@ -15,3 +15,4 @@ pub(crate) mod record;
 #[expect(clippy::module_inception, reason = "the report is the noun of this folder")]
 pub(crate) mod report;
 pub(crate) mod spread;
+pub(crate) mod timeline;

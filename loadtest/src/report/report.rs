@@ -5,6 +5,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::report::timeline::Timeline;
 use crate::scenario::Scenario;
 use crate::server::cpu::CpuTime;
 use crate::server::process::Memory;
@@ -19,8 +20,10 @@ const MEANINGFUL_CPU_S: f64 = 0.2;
 /// The report of one fan-out run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Report {
-    /// What was measured: "fanout", "floor", "floor-batch".
+    /// What was measured: the name of the target.
     pub(crate) name: String,
+    /// The language it was spoken to.
+    pub(crate) dialect: &'static str,
     /// What was done.
     pub(crate) scenario: Scenario,
     /// Length of the measured time.
@@ -34,6 +37,10 @@ pub(crate) struct Report {
     pub(crate) deliveries: u64,
     /// Their rate.
     pub(crate) deliveries_per_s: f64,
+    /// Deliveries over the measured time.
+    pub(crate) timeline: Timeline,
+    /// Writes of the server per delivery, over the whole run, if it tells how many it made.
+    pub(crate) writes_per_delivery: Option<f64>,
     /// From the intended send time to the read; of publications due in the measured time.
     pub(crate) latency: Latency,
     /// The whole run, warm-up and stragglers included.
@@ -52,9 +59,9 @@ const DISTRIBUTION_TENTHS: std::ops::RangeInclusive<i32> = 4..=50;
 /// Latencies in microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Latency {
-    p50_us: f64,
+    pub(crate) p50_us: f64,
     p90_us: f64,
-    p99_us: f64,
+    pub(crate) p99_us: f64,
     p999_us: f64,
     max_us: f64,
     count: u64,
@@ -172,7 +179,7 @@ pub(crate) fn latency_histogram() -> Histogram<u64> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.name, self.scenario.describe())?;
+        writeln!(f, "{}: {}: {}", self.name, self.scenario.name, self.scenario.describe())?;
         writeln!(
             f,
             "  deliveries  {} in {:.2} s: {:.0} /s ({:.0} publications/s)",
@@ -186,6 +193,9 @@ impl fmt::Display for Report {
             writeln!(f, "              {ending}")?;
         }
         writeln!(f, "  latency     {}", self.latency)?;
+        if let Some(writes) = self.writes_per_delivery {
+            writeln!(f, "  writes      {writes:.4} per delivery")?;
+        }
         if self.unpublished > 0 {
             writeln!(
                 f,
@@ -217,7 +227,7 @@ impl fmt::Display for Report {
                     )?;
                 }
             }
-            None => writeln!(f, "  server      process unknown: no CPU and memory figures (give --pid)")?,
+            None => writeln!(f, "  server      process unknown: no CPU and memory figures (give TARGET#pid=N)")?,
         }
         write!(
             f,

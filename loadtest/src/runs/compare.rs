@@ -1,7 +1,7 @@
-//! The hub against the floor, in interleaved rounds of one run: on a shared machine only such ratios mean something.
+//! Several targets under the same load, in interleaved rounds of one run: on a shared machine only such ratios mean
+//! something. The first target is the yardstick.
 
 use std::fmt;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
@@ -10,53 +10,51 @@ use crate::report::record::{Record, Run, Session};
 use crate::report::report::Report;
 use crate::report::spread::Spread;
 use crate::runs::fanout;
-use crate::scenario::{Pace, Scenario};
-use crate::server::floor::Sending;
-use crate::server::launch::Launched;
+use crate::scenario::Scenario;
+use crate::server::site::Site;
+use crate::server::target::Target;
 
-/// Publications in flight in the burst half of each round.
-const BURST_WINDOW: usize = 64;
-
-/// Floor and hub, one by one and in bursts.
-const RUNS_PER_ROUND: usize = 4;
-
-/// What a comparison needs besides the scenario.
+/// What a comparison needs besides the scenarios.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Comparison<'a> {
-    /// Rounds of four runs.
+    /// Rounds of one run of each target.
     pub(crate) rounds: u32,
     /// The CPU of the servers.
     pub(crate) server_cpu: Option<usize>,
-    /// The hub's program.
-    pub(crate) hub: &'a Path,
-    /// Its configuration; a suitable one is written if `None`.
-    pub(crate) config: Option<&'a Path>,
+    /// What is compared; the first one is the yardstick.
+    pub(crate) targets: &'a [Target],
 }
 
-/// CPU µs per delivery of one round.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Round {
-    floor: f64,
-    hub: f64,
-    floor_batch: f64,
-    hub_batch: f64,
-}
-
-/// All rounds, and the ratios the design promises something about.
+/// What was found, scenario by scenario.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ComparisonReport {
-    scenario: Scenario,
-    burst_window: usize,
-    rounds: Vec<Round>,
-    /// Hub over floor, one publication in flight.
-    hub_over_floor: Spread,
-    /// Hub over the floor that joins bursts, 64 in flight.
-    hub_batch_over_floor_batch: Spread,
-    /// How many times cheaper a delivery is in a burst, for the hub.
-    batching_gain: Spread,
+    rounds: u32,
+    cases: Vec<Case>,
     is_clean: bool,
     /// Every run in full.
     runs: Vec<Report>,
+}
+
+/// All targets under one scenario.
+#[derive(Debug, Clone, Serialize)]
+struct Case {
+    scenario: Scenario,
+    standings: Vec<Standing>,
+}
+
+/// One target under one scenario, over all rounds.
+#[derive(Debug, Clone, Serialize)]
+struct Standing {
+    name: String,
+    /// Server CPU time per delivery, if its process is known.
+    cpu_us_per_delivery: Option<Spread>,
+    /// Over that of the first target, round by round.
+    cpu_over_first: Option<Spread>,
+    /// Latencies over those of the first target, round by round.
+    p50_over_first: Option<Spread>,
+    p99_over_first: Option<Spread>,
+    /// If it tells how many writes it made.
+    writes_per_delivery: Option<Spread>,
 }
 
 impl ComparisonReport {
@@ -65,83 +63,170 @@ impl ComparisonReport {
         self.is_clean
     }
 
-    /// A record for each run; its name ends with its target.
+    /// A record for each run.
     pub(crate) fn records(&self, session: &Session) -> Result<Vec<Record>> {
+        let yardstick = self.runs.first().map(|first| first.name.as_str());
         let record = |(index, report): (usize, &Report)| {
-            let target =
-                report.name.rsplit(' ').next().map_or("", |name| name.strip_prefix("hub-").map_or(name, |_| "hub"));
-            let (round, scenario) = ((index / RUNS_PER_ROUND) as u32 + 1, report.scenario.describe());
-            session.record(Run { kind: "fanout", target, yardstick: None, round, scenario }, report)
+            // Scenario by scenario, target by target, round by round.
+            let round = index as u32 % self.rounds + 1;
+            let scenario = report.scenario.describe();
+            let run = Run { kind: &report.scenario.name, target: &report.name, yardstick, round, scenario };
+            session.record(run, report)
         };
         self.runs.iter().enumerate().map(record).collect()
     }
 }
 
-/// Runs floor, hub, batching floor and hub in turn, `rounds` times; each server stays up through all of them.
-pub(crate) fn run(comparison: Comparison<'_>, scenario: &Scenario) -> Result<ComparisonReport> {
-    ensure!((1..=1000).contains(&comparison.rounds), "--rounds: 1 to 1000");
-    scenario.check()?;
-    let Comparison { rounds, server_cpu, hub, config } = comparison;
-    let hub = Launched::hub(hub, config, scenario.subscribers, server_cpu)?;
-    let floor = Launched::floor(Sending::PerPublication, server_cpu)?;
-    let floor_batch = Launched::floor(Sending::PerBurst, server_cpu)?;
-    let single = Scenario { pace: Pace::Window(1), ..scenario.clone() };
-    let burst = Scenario { pace: Pace::Window(BURST_WINDOW), ..scenario.clone() };
-
-    let mut runs = Vec::new();
-    let mut found = Vec::new();
-    for round in 1..=rounds {
-        let mut measure = |name: &str, server: &Launched, scenario: &Scenario| -> Result<f64> {
-            let label = format!("round {round}/{rounds} {name}");
-            let report = fanout::run(&label, scenario, &server.target, Some(server.pid()))?;
-            let cost = report.server.as_ref().context("invariant: the server's process is known")?.cpu_us_per_delivery;
-            eprintln!("{label}: {cost:.3} µs per delivery, {}", report.verdict.to_string().trim_end());
-            runs.push(report);
-            Ok(cost)
-        };
-        found.push(Round {
-            floor: measure("floor", &floor, &single)?,
-            hub: measure("hub", &hub, &single)?,
-            floor_batch: measure("floor-batch", &floor_batch, &burst)?,
-            hub_batch: measure("hub-batch", &hub, &burst)?,
-        });
+/// Runs every scenario on every target in turn, `rounds` times; each server stays up through all of them.
+pub(crate) fn run(comparison: Comparison<'_>, scenarios: &[Scenario]) -> Result<ComparisonReport> {
+    let Comparison { rounds, server_cpu, targets } = comparison;
+    ensure!((1..=1000).contains(&rounds), "--rounds: 1 to 1000");
+    ensure!(targets.len() >= 2, "a comparison needs two targets or more");
+    for (place, target) in targets.iter().enumerate() {
+        let is_twice = targets[..place].iter().any(|other| other.name == target.name);
+        ensure!(!is_twice, "two targets are called {}: give them names (NAME=TARGET)", target.name);
     }
-    Ok(ComparisonReport {
+    let connections = scenarios.iter().map(|scenario| scenario.subscribers).max().unwrap_or(0);
+    let sites = Sites::open(targets, scenarios, connections, server_cpu)?;
+    let scenarios = alike(scenarios, &sites)?;
+
+    // By scenario, by target, by round.
+    let mut found: Vec<Vec<Vec<Report>>> = vec![vec![Vec::new(); targets.len()]; scenarios.len()];
+    for round in 0..rounds as usize {
+        for (case, scenario) in scenarios.iter().enumerate() {
+            for turn in 0..targets.len() {
+                // Everybody comes first now and then: what the machine does meanwhile is shared out.
+                let place = (turn + round) % targets.len();
+                let target = &targets[place];
+                let label = format!("round {}/{rounds} {}", round + 1, target.name);
+                let report = fanout::run(&label, scenario, sites.of(&target.facing(scenario.is_in_bursts()))?)?;
+                eprintln!("{label}, {}: {}", scenario.describe_pace(), gist(&report));
+                found[case][place].push(report);
+            }
+        }
+    }
+    let cases = scenarios.iter().zip(&found).map(|(scenario, reports)| Case {
         scenario: scenario.clone(),
-        burst_window: BURST_WINDOW,
-        hub_over_floor: spread(&found, |round| round.hub / round.floor),
-        hub_batch_over_floor_batch: spread(&found, |round| round.hub_batch / round.floor_batch),
-        batching_gain: spread(&found, |round| round.hub / round.hub_batch),
-        is_clean: runs.iter().all(|run| run.verdict.is_clean()),
-        rounds: found,
-        runs,
-    })
+        standings: reports.iter().map(|own| Standing::new(own, &reports[0])).collect(),
+    });
+    let cases = cases.collect();
+    let runs: Vec<Report> = found.into_iter().flatten().flatten().collect();
+    Ok(ComparisonReport { rounds, cases, is_clean: runs.iter().all(|run| run.verdict.is_clean()), runs })
 }
 
-fn spread(rounds: &[Round], pick: impl Fn(&Round) -> f64) -> Spread {
-    Spread::of(rounds.iter().map(pick)).expect("invariant: there is at least one round")
+/// The servers of a comparison, each once.
+struct Sites(Vec<(Target, Site)>);
+
+impl Sites {
+    fn open(targets: &[Target], scenarios: &[Scenario], connections: u32, server_cpu: Option<usize>) -> Result<Self> {
+        let mut sites = Self(Vec::new());
+        for target in targets {
+            for scenario in scenarios {
+                let target = target.facing(scenario.is_in_bursts());
+                if sites.find(&target).is_none() {
+                    let site = Site::open(&target, connections, server_cpu)?;
+                    sites.0.push((target, site));
+                }
+            }
+        }
+        Ok(sites)
+    }
+
+    fn find(&self, target: &Target) -> Option<&Site> {
+        self.0.iter().find(|(opened, _)| opened == target).map(|(_, site)| site)
+    }
+
+    fn of(&self, target: &Target) -> Result<&Site> {
+        self.find(target).context("invariant: every target was opened")
+    }
+}
+
+/// The scenarios in the one form that every target can take: if one of them carries text only, all get text.
+fn alike(scenarios: &[Scenario], sites: &Sites) -> Result<Vec<Scenario>> {
+    let mut alike = Vec::with_capacity(scenarios.len());
+    for scenario in scenarios {
+        let mut text = scenario.text;
+        for (target, site) in &sites.0 {
+            let (suited, _) = scenario.suited_to(&site.endpoint.dialect).with_context(|| target.name.clone())?;
+            target.check(suited.publish_by)?;
+            text |= suited.text;
+        }
+        alike.push(Scenario { text, ..scenario.clone() });
+    }
+    Ok(alike)
+}
+
+/// One line about a run.
+fn gist(report: &Report) -> String {
+    let cost = match &report.server {
+        Some(server) => format!("{:.3} µs per delivery", server.cpu_us_per_delivery),
+        None => "process unknown".to_owned(),
+    };
+    format!("{cost}, {}", report.verdict.to_string().trim_end())
+}
+
+impl Standing {
+    /// What the rounds `own` say beside the rounds `first`.
+    fn new(own: &[Report], first: &[Report]) -> Self {
+        let cpu = |report: &Report| report.server.as_ref().map(|server| server.cpu_us_per_delivery);
+        let over =
+            |value: fn(&Report) -> f64| Spread::of(own.iter().zip(first).map(|(own, first)| value(own) / value(first)));
+        let cpu_over_first: Option<Vec<f64>> =
+            own.iter().zip(first).map(|(own, first)| Some(cpu(own)? / cpu(first)?)).collect();
+        let own_cpu: Option<Vec<f64>> = own.iter().map(cpu).collect();
+        let writes: Option<Vec<f64>> = own.iter().map(|report| report.writes_per_delivery).collect();
+        Self {
+            name: own.first().map(|report| report.name.clone()).unwrap_or_default(),
+            cpu_us_per_delivery: own_cpu.and_then(Spread::of),
+            cpu_over_first: cpu_over_first.and_then(Spread::of),
+            p50_over_first: over(|report| report.latency.p50_us),
+            p99_over_first: over(|report| report.latency.p99_us),
+            writes_per_delivery: writes.and_then(Spread::of),
+        }
+    }
 }
 
 impl fmt::Display for ComparisonReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scenario { subscribers, topics, payload_bytes, duration_s, .. } = &self.scenario;
         writeln!(
             f,
-            "{subscribers} subscribers on {topics} topic(s), {payload_bytes} B, {duration_s} s per run; \
-             server CPU µs per delivery (min/median/max of {} rounds)",
-            self.rounds.len()
+            "server CPU µs per delivery, and everything over the first target round by round: min / median / max of {} rounds",
+            self.rounds
         )?;
-        let column = |pick: fn(&Round) -> f64| spread(&self.rounds, pick);
-        writeln!(f, "  window 1    floor        {}", column(|round| round.floor))?;
-        writeln!(f, "              hub          {}", column(|round| round.hub))?;
-        writeln!(f, "              hub / floor  {}", self.hub_over_floor)?;
-        writeln!(f, "  window {:<4} floor-batch  {}", self.burst_window, column(|round| round.floor_batch))?;
-        writeln!(f, "              hub          {}", column(|round| round.hub_batch))?;
-        writeln!(f, "              hub / floor  {}", self.hub_batch_over_floor_batch)?;
-        writeln!(f, "  hub: window 1 / window {}  {}", self.burst_window, self.batching_gain)?;
-        if self.runs.iter().any(|run| run.generator.is_bottleneck) {
-            writeln!(f, "  note: the generator was busy all the time in some runs; CPU per delivery stays valid")?;
+        for case in &self.cases {
+            write!(f, "{case}")?;
         }
-        write!(f, "  verified: {}", if self.is_clean { "every delivery of every run" } else { "NOT CLEAN, see above" })
+        if self.runs.iter().any(|run| run.generator.is_bottleneck) {
+            writeln!(f, "note: the generator was busy all the time in some runs; CPU per delivery stays valid")?;
+        }
+        write!(f, "verified: {}", if self.is_clean { "every delivery of every run" } else { "NOT CLEAN, see above" })
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.standings.iter().map(|standing| standing.name.chars().count()).max().unwrap_or(0).max(6);
+        writeln!(f, "{}: {}", self.scenario.name, self.scenario.describe())?;
+        writeln!(
+            f,
+            "  {:width$}  {:23}  {:23}  {:23}  {:23}  writes per delivery",
+            "", "CPU µs", "CPU / first", "p50 / first", "p99 / first"
+        )?;
+        for standing in &self.standings {
+            let text =
+                |spread: Option<Spread>| spread.map_or_else(|| "unknown".to_owned(), |spread| spread.to_string());
+            let writes =
+                standing.writes_per_delivery.map_or_else(|| "-".to_owned(), |writes| format!("{:.4}", writes.median));
+            writeln!(
+                f,
+                "  {:width$}  {:23}  {:23}  {:23}  {:23}  {writes}",
+                standing.name,
+                text(standing.cpu_us_per_delivery),
+                text(standing.cpu_over_first),
+                text(standing.p50_over_first),
+                text(standing.p99_over_first),
+            )?;
+        }
+        Ok(())
     }
 }

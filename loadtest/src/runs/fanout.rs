@@ -1,23 +1,29 @@
 //! The fan-out run: connect, publish, verify every delivery, account for the CPU time.
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 use rustix::process::Pid;
 
 use crate::client::connector;
 use crate::client::descriptors;
-use crate::client::publisher::{PublishBy, Publishers, Schedule};
-use crate::client::subscriber::{Fleet, Watch};
+use crate::client::publisher::{Publishers, Schedule};
+use crate::client::subscriber::{Fleet, Message, Watch};
 use crate::clock;
 use crate::report::progress::{Progress, UPDATE_NS};
 use crate::report::report::{self, GeneratorCost, Latency, MemoryOverRun, Report, ServerCost};
+use crate::report::timeline::Timeline;
 use crate::scenario::{Pace, Scenario};
 use crate::server::cpu::CpuTime;
+use crate::server::endpoint::Endpoint;
 use crate::server::process::Memory;
-use crate::server::target::{self, Target};
+use crate::server::site::Site;
+use crate::server::writes;
 use crate::verify::{Delivery, LaneId, Ledger, SubscriberId};
+use crate::wire::dialect::Dialect;
 use crate::wire::frame::Opcode;
-use crate::wire::stamp::{Format, Payloads, Wrong};
+use crate::wire::stamp::{Payloads, Wrong};
 
 /// Reasons for early ends that are kept for the report.
 const ENDINGS_KEPT: usize = 5;
@@ -25,27 +31,33 @@ const ENDINGS_KEPT: usize = 5;
 /// The longest wait for an event, so that phases end in time.
 const TURN_LIMIT_MS: u32 = 20;
 
-/// Runs `scenario` against `target`, whose process is `server` if known. `name` heads the report.
-pub(crate) fn run(name: &str, scenario: &Scenario, target: &Target, server: Option<Pid>) -> Result<Report> {
-    scenario.check()?;
+/// Runs `scenario` against `site`. `label` heads the progress bar.
+pub(crate) fn run(label: &str, scenario: &Scenario, site: &Site) -> Result<Report> {
+    let (scenario, dialect) = &scenario.suited_to(&site.endpoint.dialect)?;
+    let endpoint = &Endpoint { place: site.endpoint.place.clone(), dialect: dialect.clone() };
+    let server = site.pid;
     descriptors::make_room((scenario.subscribers + scenario.topics * scenario.publishers) as usize)?;
-    let progress = Progress::new(name);
+    let progress = Progress::new(label);
     let run = clock::now_ns();
     let before = server.map(Memory::of).transpose()?;
 
     progress.stage("connecting", u64::from(scenario.subscribers));
+    let seating = scenario.seating();
     let connections = connector::connect_all(
-        target,
+        endpoint,
         scenario.dialing(run),
         scenario.subscribers as usize,
-        |number| target::topic_path(&scenario.topic_prefix, number as u32 % scenario.topics),
+        |number| scenario.topics_of(&seating, number),
         |count| progress.at(count as u64),
     )?;
     let connected = server.map(Memory::of).transpose()?;
+    let writes_before = writes_of(endpoint);
 
-    let mut traffic = Traffic::new(scenario, target, connections, run)?;
-    let Driven { start, end, unpublished } = traffic.drive(scenario, server, &progress)?;
+    let mut traffic = Traffic::new(scenario, endpoint, connections, run)?;
+    let Driven { start, end, unpublished, timeline } = traffic.drive(scenario, server, &progress)?;
     progress.done();
+    // Over the whole run: asking in the midst of it would be part of what is measured.
+    let writes = writes_before.zip(writes_of(endpoint)).map(|(before, after)| after.saturating_sub(before));
 
     let Recorder { ledger, latencies, endings, .. } = traffic.recorder;
     let measured_s = (end.at_ns - start.at_ns) as f64 / 1e9;
@@ -60,13 +72,16 @@ pub(crate) fn run(name: &str, scenario: &Scenario, target: &Target, server: Opti
         _ => None,
     };
     Ok(Report {
-        name: name.to_owned(),
+        name: site.name.clone(),
+        dialect: dialect.label(),
         scenario: scenario.clone(),
         measured_s,
         publications: end.published - start.published,
         unpublished,
         deliveries,
         deliveries_per_s: deliveries as f64 / measured_s,
+        timeline,
+        writes_per_delivery: writes.map(|writes| writes as f64 / ledger.delivered().max(1) as f64),
         latency: Latency::of(&latencies),
         verdict: ledger.verdict(),
         endings,
@@ -78,6 +93,14 @@ pub(crate) fn run(name: &str, scenario: &Scenario, target: &Target, server: Opti
             server.map(|server| server.cpu_share),
         ),
     })
+}
+
+/// The writes of a server that may count them.
+fn writes_of(endpoint: &Endpoint) -> Option<u64> {
+    match endpoint.dialect {
+        Dialect::Topics(_) => writes::count(&endpoint.place),
+        Dialect::Template(_) | Dialect::Centrifuge(_) | Dialect::Pusher(_) => None,
+    }
 }
 
 /// The counters at one moment.
@@ -95,25 +118,26 @@ struct Driven {
     start: Mark,
     end: Mark,
     unpublished: u64,
+    timeline: Timeline,
 }
 
 struct Traffic {
     fleet: Fleet,
+    /// Whose turn it is, when they take turns.
+    next_lane: u32,
     publishers: Publishers,
     recorder: Recorder,
 }
 
 impl Traffic {
-    fn new(scenario: &Scenario, target: &Target, connections: Vec<connector::Connected>, run: u64) -> Result<Self> {
+    fn new(scenario: &Scenario, endpoint: &Endpoint, connections: Vec<connector::Connected>, run: u64) -> Result<Self> {
         let payloads = scenario.payloads(run)?;
-        let ledger =
-            Ledger::new(scenario.topics, scenario.publishers, scenario.subscribers, scenario.in_flight_limit());
-        let mut fleet = Fleet::new(connections, scenario.payload_bytes)?;
-        let publishers = match scenario.publish_by {
-            PublishBy::Ws => Publishers::WebSocket,
-            PublishBy::Http => Publishers::http(target, &scenario.topic_prefix, &payloads, &ledger, &mut fleet)?,
-        };
-        Ok(Self { fleet, publishers, recorder: Recorder::new(ledger, payloads) })
+        let ledger = scenario.ledger();
+        let topics: Rc<[String]> = scenario.topic_names().into();
+        let mut fleet = Fleet::new(connections, &endpoint.dialect, scenario.payload_bytes)?;
+        let publishers = Publishers::new(scenario.publish_by, endpoint, Rc::clone(&topics), &ledger, &mut fleet)?;
+        let opcode = endpoint.dialect.opcode(payloads.format());
+        Ok(Self { fleet, next_lane: 0, publishers, recorder: Recorder::new(ledger, payloads, topics, opcode) })
     }
 
     /// Publishes through warm-up and measured time, then waits for the stragglers.
@@ -126,7 +150,7 @@ impl Traffic {
         progress.stage("publishing", (end_ns - begin_ns) / 1_000_000);
 
         let mut schedule = match scenario.pace {
-            Pace::Window(_) => None,
+            Pace::Window(_) | Pace::WindowInAll(_) => None,
             Pace::Rate(rate) => Some(Schedule::new(rate)),
         };
         // At first every lane has room; later those on which something was completed.
@@ -134,16 +158,23 @@ impl Traffic {
         let mut others = Vec::new();
         let (mut start, mut end) = (None, None);
         let mut shown = (begin_ns, 0);
+        let mut timeline = Timeline::new(end_ns - measure_ns);
         loop {
             let now_ns = clock::now_ns();
             if start.is_none() && now_ns >= measure_ns {
-                start = Some(self.mark(server)?);
+                let mark = self.mark(server)?;
+                timeline.begin(mark.at_ns, mark.delivered);
+                start = Some(mark);
             }
             if now_ns < end_ns {
-                match &mut schedule {
-                    None => self.publish_windows(&mut lanes, scenario.in_flight_limit() as u64, now_ns)?,
-                    Some(schedule) => self.publish_due(schedule, &mut lanes, now_ns)?,
+                match (&mut schedule, scenario.pace) {
+                    (Some(schedule), _) => self.publish_due(schedule, &mut lanes, now_ns)?,
+                    (None, Pace::WindowInAll(window)) => self.publish_in_turn(&mut lanes, window as u64, now_ns)?,
+                    (None, Pace::Window(_) | Pace::Rate(_)) => {
+                        self.publish_windows(&mut lanes, scenario.in_flight_limit() as u64, now_ns)?;
+                    }
                 }
+                timeline.at(now_ns, self.recorder.ledger.delivered());
             } else {
                 if end.is_none() {
                     end = Some(self.mark(server)?);
@@ -170,6 +201,7 @@ impl Traffic {
             start: start.context("invariant: the start was marked")?,
             end: end.context("invariant: the end was marked")?,
             unpublished: schedule.map_or(0, |schedule| schedule.behind(end_ns)),
+            timeline,
         })
     }
 
@@ -190,6 +222,23 @@ impl Traffic {
         Ok(())
     }
 
+    /// Publishes on one lane after another until `window` are in flight over all; one write per lane.
+    fn publish_in_turn(&mut self, touched: &mut Vec<LaneId>, window: u64, now_ns: u64) -> Result<()> {
+        touched.clear();
+        let lane_count = self.recorder.ledger.lane_count();
+        let mut refusals = 0;
+        while self.recorder.ledger.all_in_flight() < window && refusals < lane_count {
+            let lane = LaneId(self.next_lane);
+            self.next_lane = (self.next_lane + 1) % lane_count;
+            if self.queue(lane, now_ns) {
+                touched.push(lane);
+            } else {
+                refusals += 1;
+            }
+        }
+        self.flush_all(touched)
+    }
+
     /// Publishes what is due by `now_ns`, and sets the alarm for what is due next.
     fn publish_due(&mut self, schedule: &mut Schedule, touched: &mut Vec<LaneId>, now_ns: u64) -> Result<()> {
         touched.clear();
@@ -208,6 +257,10 @@ impl Traffic {
             schedule.advance();
             touched.push(lane);
         }
+        self.flush_all(touched)
+    }
+
+    fn flush_all(&mut self, touched: &mut Vec<LaneId>) -> Result<()> {
         touched.sort_unstable_by_key(|lane| lane.0);
         touched.dedup();
         for lane in touched.drain(..) {
@@ -244,6 +297,8 @@ impl Traffic {
 struct Recorder {
     ledger: Ledger,
     payloads: Payloads,
+    /// The names of the topics.
+    topics: Rc<[String]>,
     opcode: Opcode,
     latencies: Histogram<u64>,
     /// Publications intended before this are not measured.
@@ -252,24 +307,24 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn new(ledger: Ledger, payloads: Payloads) -> Self {
-        let opcode = match payloads.format() {
-            Format::Binary => Opcode::Binary,
-            Format::Text => Opcode::Text,
-        };
+    fn new(ledger: Ledger, payloads: Payloads, topics: Rc<[String]>, opcode: Opcode) -> Self {
         let latencies = report::latency_histogram();
-        Self { ledger, payloads, opcode, latencies, measured_from_ns: 0, endings: Vec::new() }
+        Self { ledger, payloads, topics, opcode, latencies, measured_from_ns: 0, endings: Vec::new() }
     }
 }
 
 impl Watch for Recorder {
-    fn message(&mut self, subscriber: SubscriberId, opcode: Opcode, payload: &[u8], read_ns: u64) {
+    fn message(&mut self, subscriber: SubscriberId, message: Message<'_>) {
+        let Message { opcode, topic, payload, read_ns } = message;
         let stamp = match self.payloads.check(payload) {
             Ok(stamp) => stamp,
             Err(Wrong::Foreign) => return self.ledger.note_foreign(),
             Err(Wrong::Altered) => return self.ledger.note_wrong(),
         };
-        if opcode != self.opcode {
+        let is_elsewhere = topic.is_some_and(|told| {
+            self.topics.get(stamp.topic as usize).is_none_or(|published| published.as_bytes() != told)
+        });
+        if opcode != self.opcode || is_elsewhere {
             return self.ledger.note_wrong();
         }
         match self.ledger.deliver(subscriber, &stamp) {
@@ -294,11 +349,17 @@ impl Watch for Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::stamp::Stamp;
+    use crate::seating::Seating;
+    use crate::wire::stamp::{Format, Stamp};
+
+    fn message(opcode: Opcode, payload: &[u8], read_ns: u64) -> Message<'_> {
+        Message { opcode, topic: None, payload, read_ns }
+    }
 
     fn recorder() -> Recorder {
         let payloads = Payloads::new(9, Format::Binary, 64).unwrap();
-        let mut recorder = Recorder::new(Ledger::new(1, 1, 1, 16), payloads);
+        let ledger = Ledger::new(Seating::new(1, 1, 1), 1, 16);
+        let mut recorder = Recorder::new(ledger, payloads, Rc::new(["load-0".to_owned()]), Opcode::Binary);
         recorder.measured_from_ns = 5_000_000;
         recorder
     }
@@ -316,7 +377,7 @@ mod tests {
             let stamp = recorder.ledger.publish(LaneId(0), intended_ns).unwrap();
             let bytes = payload(&recorder, &stamp);
             // All three come at once, at 10 ms: the server, or the publisher's socket, was stuck until then.
-            recorder.message(SubscriberId(0), Opcode::Binary, &bytes, 10_000_000);
+            recorder.message(SubscriberId(0), message(Opcode::Binary, &bytes, 10_000_000));
         }
         assert_eq!(recorder.latencies.len(), 2);
         assert!((recorder.latencies.max() as f64 / 4e6 - 1.0).abs() < 0.001);
@@ -328,12 +389,24 @@ mod tests {
         let mut recorder = recorder();
         let stamp = recorder.ledger.publish(LaneId(0), 6_000_000).unwrap();
         let mut bytes = payload(&recorder, &stamp);
-        recorder.message(SubscriberId(0), Opcode::Text, &bytes, 7_000_000);
-        recorder.message(SubscriberId(0), Opcode::Text, b"hello", 7_000_000);
+        recorder.message(SubscriberId(0), message(Opcode::Text, &bytes, 7_000_000));
+        recorder.message(SubscriberId(0), message(Opcode::Text, b"hello", 7_000_000));
         bytes[63] ^= 1;
-        recorder.message(SubscriberId(0), Opcode::Binary, &bytes, 7_000_000);
+        recorder.message(SubscriberId(0), message(Opcode::Binary, &bytes, 7_000_000));
         let verdict = recorder.ledger.verdict();
         assert_eq!((verdict.in_order, verdict.wrong, verdict.foreign, verdict.lost), (0, 2, 1, 1));
         assert_eq!(recorder.latencies.len(), 0);
+    }
+
+    #[test]
+    fn a_publication_under_the_name_of_another_topic_is_wrong() {
+        let mut recorder = recorder();
+        let stamp = recorder.ledger.publish(LaneId(0), 6_000_000).unwrap();
+        let bytes = payload(&recorder, &stamp);
+        let told = |topic: &'static [u8]| Message { topic: Some(topic), ..message(Opcode::Binary, &bytes, 7_000_000) };
+        recorder.message(SubscriberId(0), told(b"load-1"));
+        assert_eq!(recorder.ledger.verdict().wrong, 1);
+        recorder.message(SubscriberId(0), told(b"load-0"));
+        assert_eq!((recorder.ledger.verdict().in_order, recorder.ledger.verdict().wrong), (1, 1));
     }
 }

@@ -7,14 +7,14 @@ use std::fmt;
 
 use crate::client::connector::{self, Dialing};
 use crate::client::descriptors;
-use crate::client::subscriber::{Fleet, Watch};
+use crate::client::subscriber::{Fleet, Message, Watch};
 use crate::clock;
 use crate::report::progress::Progress;
+use crate::scenario::topic_name;
 use crate::server::cpu::CpuTime;
+use crate::server::endpoint::Endpoint;
 use crate::server::process::Memory;
-use crate::server::target::{self, Target};
 use crate::verify::SubscriberId;
-use crate::wire::frame::Opcode;
 
 /// Any message would be unexpected; room for notices and the like.
 const MESSAGE_LIMIT_BYTES: usize = 64 * 1024;
@@ -71,27 +71,27 @@ impl IdleReport {
 }
 
 /// Connects, waits, and compares the memory of `server` before and after.
-pub(crate) fn run(idle: &Idle, target: &Target, server: Pid) -> Result<IdleReport> {
+pub(crate) fn run(idle: &Idle, endpoint: &Endpoint, server: Pid) -> Result<IdleReport> {
     ensure!(idle.connections > 0 && idle.topics > 0, "nothing to do: a count is 0");
     ensure!((0.0..=600.0).contains(&idle.settle_s), "--settle: at most 600 seconds");
     let all = (idle.connections + idle.first_connections) as usize;
     descriptors::make_room(all)?;
     let progress = Progress::new("idle");
     progress.stage("connecting", all as u64);
-    let path = |number: usize| target::topic_path(&idle.topic_prefix, number as u32 % idle.topics);
+    let topics = |number: usize| vec![topic_name(&idle.topic_prefix, number as u32 % idle.topics)];
     let dialing = Dialing {
         source_addresses: idle.source_addresses,
         concurrency: idle.concurrency,
         deadline_ns: 300_000_000_000,
         run: clock::now_ns(),
     };
-    let first = connector::connect_all(target, dialing, idle.first_connections as usize, path, |_| ())?;
-    let mut fleet = Fleet::new(first, MESSAGE_LIMIT_BYTES)?;
+    let first = connector::connect_all(endpoint, dialing, idle.first_connections as usize, topics, |_| ())?;
+    let mut fleet = Fleet::new(first, &endpoint.dialect, MESSAGE_LIMIT_BYTES)?;
     let mut silence = Silence::default();
     settle(&mut fleet, &mut silence, idle.settle_s)?;
 
     let (before, cpu_before, start_ns) = (Memory::of(server)?, CpuTime::of(server)?, clock::now_ns());
-    let connected = connector::connect_all(target, dialing, idle.connections as usize, path, |count| {
+    let connected = connector::connect_all(endpoint, dialing, idle.connections as usize, topics, |count| {
         progress.at(count as u64);
     })?;
     let connecting_s = (clock::now_ns() - start_ns) as f64 / 1e9;
@@ -138,7 +138,7 @@ struct Silence {
 }
 
 impl Watch for Silence {
-    fn message(&mut self, _: SubscriberId, _: Opcode, _: &[u8], _: u64) {
+    fn message(&mut self, _: SubscriberId, _: Message<'_>) {
         self.messages += 1;
     }
 

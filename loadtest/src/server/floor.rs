@@ -1,8 +1,8 @@
 //! The floor: what the kernel charges for the `send` calls alone.
 //!
 //! A single-threaded epoll server that does nothing a hub must do. It accepts, shakes hands, keeps the sockets of each
-//! path, and for each message it reads it makes the frame once and sends it to every socket of that path. It has no
-//! queues, no limits, no liveness, no slow-consumer policy: a full socket blocks it.
+//! topic, and for each message it reads it makes the frame once and sends it to every socket of that topic. It has no
+//! queues, no limits, no liveness, no slow-consumer policy: a full socket blocks it. It counts its writes.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -15,7 +15,10 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::clock;
-use crate::wire::frame::{self, Opcode, Writer};
+use crate::server::burst::Burst;
+use crate::server::writes::FLOOR_WRITES;
+use crate::wire::dialect::{Envelope, asked, write_publication};
+use crate::wire::frame::{self, Frame, Opcode, Writer};
 use crate::wire::handshake;
 use crate::wire::inbox::Inbox;
 
@@ -36,12 +39,16 @@ const BLOCKED_LIMIT_NS: u64 = 10_000_000_000;
 /// A floor that was forgotten ends by itself.
 const LIFETIME_NS: u64 = 6 * 3_600_000_000_000;
 
+/// The epoch in JSON envelopes: as many digits as the hub's, which is a time in microseconds.
+const EPOCH: u64 = 1_700_000_000_000_000;
+
 /// How the floor sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sending {
     /// One `send` per publication and subscriber.
     PerPublication,
-    /// The frames of everything read at once are joined: one `send` per burst and subscriber.
+    /// The frames of everything read at once are joined: one `send` per burst and subscriber. Once a connection has several
+    /// topics, everything read in one turn of the loop is a burst: that is what such a connection is owed at once.
     PerBurst,
 }
 
@@ -53,7 +60,11 @@ pub(crate) fn serve(sending: Sending) -> Result<()> {
         sending,
         poller: Poller::new()?,
         clients: Vec::new(),
-        topics: HashMap::new(),
+        topics: Vec::new(),
+        topic_numbers: HashMap::new(),
+        has_several: false,
+        turn: Burst::default(),
+        writes: 0,
         scratch: vec![0; Inbox::scratch_bytes(MESSAGE_LIMIT_BYTES, READ_BYTES)],
         burst: Vec::new(),
     };
@@ -74,6 +85,7 @@ pub(crate) fn serve(sending: Sending) -> Result<()> {
                 client => floor.read(client as usize)?,
             }
         }
+        floor.end_turn()?;
     }
     bail!("the floor server ran for its longest time")
 }
@@ -91,18 +103,32 @@ struct Floor {
     sending: Sending,
     poller: Poller,
     clients: Vec<Option<Client>>,
-    /// The clients of each path.
-    topics: HashMap<String, Vec<usize>>,
+    topics: Vec<Topic>,
+    topic_numbers: HashMap<String, usize>,
+    /// Whether a client has ever asked for more than one topic.
+    has_several: bool,
+    turn: Burst,
+    /// Sends to subscribers.
+    writes: u64,
     scratch: Vec<u8>,
-    /// The frames to be sent, and where each ends.
+    /// The frames to be sent.
     burst: Vec<u8>,
+}
+
+struct Topic {
+    name: String,
+    members: Vec<usize>,
+    /// Publications so far: the offset of the last one.
+    offset: u64,
 }
 
 struct Client {
     socket: TcpStream,
     inbox: Inbox,
-    /// Its path, once it is a WebSocket.
-    path: Option<String>,
+    /// Its topics, once it is a WebSocket; it publishes on the first.
+    topics: Vec<usize>,
+    /// What it gets, and what its publications are put in. All clients of a run ask for the same.
+    envelope: Envelope,
     head: Vec<u8>,
 }
 
@@ -114,7 +140,7 @@ impl Floor {
                     socket.set_nonblocking(true)?;
                     socket.set_nodelay(true)?;
                     self.poller.add(&socket, self.clients.len() as u64, Interest::Read)?;
-                    self.clients.push(Some(Client { socket, inbox: Inbox::default(), path: None, head: Vec::new() }));
+                    self.clients.push(Some(Client::new(socket)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error).context("accept"),
@@ -134,19 +160,16 @@ impl Floor {
                 return Ok(());
             }
         };
-        if client.path.is_none() {
-            return self.shake_hands(number, filled);
-        }
-        self.burst.clear();
+        let Some(&topic_number) = client.topics.first() else { return self.shake_hands(number, filled) };
+        let Self { burst, scratch, topics, .. } = self;
+        let topic = &mut topics[topic_number];
+        let start = burst.len();
         let mut ends = Vec::new();
-        let Self { burst, scratch, .. } = self;
         let mut closing = false;
         let drained =
             client.inbox.drain(&scratch[..filled], Writer::Client, MESSAGE_LIMIT_BYTES, |frame| match frame.opcode {
                 Opcode::Text | Opcode::Binary => {
-                    frame::write_plain(burst, frame.opcode, frame.payload);
-                    let start = burst.len() - frame.payload.len();
-                    frame::mask(&mut burst[start..], frame.key);
+                    topic.write(client.envelope, &frame, burst);
                     ends.push(burst.len());
                 }
                 Opcode::Close => closing = true,
@@ -156,38 +179,40 @@ impl Floor {
             self.forget(number);
             return Ok(());
         }
-        self.send_to_topic(number, &ends)
+        self.send_to_topic(topic_number, start, &ends)
     }
 
-    fn send_to_topic(&self, publisher: usize, ends: &[usize]) -> Result<()> {
-        let path = self.clients[publisher].as_ref().and_then(|client| client.path.as_ref());
-        let Some(members) = path.and_then(|path| self.topics.get(path)) else { return Ok(()) };
-        match self.sending {
+    /// Sends the frames that begin at `start` and end at `ends`, or owes them until the turn is over.
+    fn send_to_topic(&mut self, topic: usize, start: usize, ends: &[usize]) -> Result<()> {
+        let Self { sending, clients, topics, has_several, turn, writes, burst, .. } = self;
+        let members = &topics[topic].members;
+        match sending {
             Sending::PerPublication => {
-                let mut start = 0;
+                let mut from = start;
                 for &end in ends {
-                    self.send_to_all(members, &self.burst[start..end])?;
-                    start = end;
+                    *writes += send_to_all(clients, members, &burst[from..end])?;
+                    from = end;
                 }
-                Ok(())
+                burst.clear();
             }
-            Sending::PerBurst if ends.is_empty() => Ok(()),
-            Sending::PerBurst => self.send_to_all(members, &self.burst),
+            Sending::PerBurst if ends.is_empty() => {}
+            Sending::PerBurst if *has_several => turn.owe(start..burst.len(), members),
+            Sending::PerBurst => {
+                *writes += send_to_all(clients, members, &burst[start..])?;
+                burst.clear();
+            }
         }
+        Ok(())
     }
 
-    fn send_to_all(&self, members: &[usize], frames: &[u8]) -> Result<()> {
-        for &member in members {
-            if let Some(client) = &self.clients[member] {
-                match send(&client.socket, frames, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                    Ok(count) if count == frames.len() => {}
-                    Ok(count) => send_rest(&client.socket, &frames[count..])?,
-                    Err(Errno::AGAIN) => send_rest(&client.socket, frames)?,
-                    // Its end is read in a moment.
-                    Err(_) => {}
-                }
-            }
-        }
+    /// Sends what is owed from this turn.
+    fn end_turn(&mut self) -> Result<()> {
+        let Self { clients, turn, writes, burst, .. } = self;
+        turn.settle(burst, |client, frames| {
+            *writes += send_to_all(clients, &[client], frames)?;
+            Ok::<_, anyhow::Error>(())
+        })?;
+        burst.clear();
         Ok(())
     }
 
@@ -195,36 +220,89 @@ impl Floor {
         let Some(client) = self.clients[number].as_mut() else { return Ok(()) };
         client.head.extend_from_slice(&self.scratch[..filled]);
         let Some(opening) = handshake::opening(&client.head) else {
-            if client.head.len() > handshake::HEAD_LIMIT_BYTES {
+            if client.head.ends_with(b"\r\n\r\n") && client.head.starts_with(b"GET /metrics ") {
+                let metrics = format!("{FLOOR_WRITES} {}\n", self.writes);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{metrics}", metrics.len());
+                send_rest(&client.socket, answer.as_bytes())?;
+                self.forget(number);
+            } else if client.head.len() > handshake::HEAD_LIMIT_BYTES {
                 self.forget(number);
             }
             return Ok(());
         };
-        let path = opening.path.to_owned();
         let answer = handshake::acceptance(opening.key);
+        let (names, envelope) = asked(opening.path);
+        client.envelope = envelope;
+        for name in names {
+            let topic = *self.topic_numbers.entry(name.to_owned()).or_insert_with(|| {
+                self.topics.push(Topic { name: name.to_owned(), members: Vec::new(), offset: 0 });
+                self.topics.len() - 1
+            });
+            self.topics[topic].members.push(number);
+            client.topics.push(topic);
+        }
+        self.has_several |= client.topics.len() > 1;
         // No client under our control sends frames before it is answered.
         client.head = Vec::new();
-        client.path = Some(path.clone());
-        send_rest(&client.socket, &answer)?;
-        self.topics.entry(path).or_default().push(number);
-        Ok(())
+        send_rest(&client.socket, &answer).map(|_| ())
     }
 
     /// Closes the socket. Its number is not used again: runs of a comparison need some thousands of them.
     fn forget(&mut self, number: usize) {
-        if let Some(client) = self.clients[number].take()
-            && let Some(path) = client.path
-            && let Some(members) = self.topics.get_mut(&path)
-        {
-            members.retain(|&member| member != number);
+        if let Some(client) = self.clients[number].take() {
+            for topic in client.topics {
+                self.topics[topic].members.retain(|&member| member != number);
+            }
         }
     }
 }
 
-/// Sends all of `bytes`, waiting for room.
-fn send_rest(socket: &TcpStream, mut bytes: &[u8]) -> Result<()> {
+impl Client {
+    fn new(socket: TcpStream) -> Self {
+        Self { socket, inbox: Inbox::default(), topics: Vec::new(), envelope: Envelope::Plain, head: Vec::new() }
+    }
+}
+
+impl Topic {
+    /// Appends the frame that subscribers get for a client's `frame`.
+    fn write(&mut self, envelope: Envelope, frame: &Frame<'_>, out: &mut Vec<u8>) {
+        let payload = |out: &mut Vec<u8>| {
+            let start = out.len();
+            out.extend_from_slice(frame.payload);
+            frame::mask(&mut out[start..], frame.key);
+        };
+        self.offset += 1;
+        match envelope {
+            Envelope::Plain => frame::write_plain(out, frame.opcode, frame.payload.len(), payload),
+            Envelope::Json => write_publication(out, &self.name, EPOCH, self.offset, frame.payload.len(), payload),
+        }
+    }
+}
+
+/// One `send` to each of `members`; returns how many it took.
+fn send_to_all(clients: &[Option<Client>], members: &[usize], frames: &[u8]) -> Result<u64> {
+    let mut writes = 0;
+    for &member in members {
+        if let Some(client) = &clients[member] {
+            writes += 1;
+            match send(&client.socket, frames, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(count) if count == frames.len() => {}
+                Ok(count) => writes += send_rest(&client.socket, &frames[count..])?,
+                Err(Errno::AGAIN) => writes += send_rest(&client.socket, frames)?,
+                // Its end is read in a moment.
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(writes)
+}
+
+/// Sends all of `bytes`, waiting for room; returns how many writes it took.
+fn send_rest(socket: &TcpStream, mut bytes: &[u8]) -> Result<u64> {
+    let mut writes = 0;
     let deadline_ns = clock::now_ns() + BLOCKED_LIMIT_NS;
     while !bytes.is_empty() {
+        writes += 1;
         match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::AGAIN) => {
@@ -238,8 +316,8 @@ fn send_rest(socket: &TcpStream, mut bytes: &[u8]) -> Result<()> {
                 }
             }
             Err(Errno::INTR) => {}
-            Err(_) => return Ok(()),
+            Err(_) => break,
         }
     }
-    Ok(())
+    Ok(writes)
 }

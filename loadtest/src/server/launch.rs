@@ -16,8 +16,8 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use crate::clock;
 use crate::server::cpu;
 use crate::server::floor::{LISTENING, Sending};
+use crate::server::place::Place;
 use crate::server::process;
-use crate::server::target::Target;
 
 const READY_DEADLINE_NS: u64 = 20_000_000_000;
 const END_DEADLINE_NS: u64 = 3_000_000_000;
@@ -28,7 +28,7 @@ const POLL_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Launched {
     child: Child,
     /// Where it listens.
-    pub(crate) target: Target,
+    pub(crate) place: Place,
     /// Its folder of configuration and log, removed at the end.
     folder: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ impl Launched {
             end(&mut child);
             bail!("the floor server did not start: it said {line:?}");
         };
-        Ok(Self { child, target: Target::local(port), folder: None })
+        Ok(Self { child, place: Place::local(port), folder: None })
     }
 
     /// Starts the hub `binary`, pinned to `server_cpu` if given, with `config`, or with one worker, a free port and
@@ -92,7 +92,7 @@ impl Launched {
         command.arg("run-tied").arg("--").arg(binary).arg("--config").arg(&config).arg("serve");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = spawn_pinned(&mut command, server_cpu).with_context(|| format!("starting {}", binary.display()))?;
-        let mut launched = Self { child, target: Target::local(port.unwrap_or(0)), folder: Some(folder) };
+        let mut launched = Self { child, place: Place::local(port.unwrap_or(0)), folder: Some(folder) };
         launched.wait_until_ready(port).with_context(|| {
             let log = fs::read_to_string(&log_path).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
@@ -117,8 +117,8 @@ impl Launched {
                 port = process::listening_port(self.pid());
             }
             if let Some(port) = port {
-                self.target = Target::local(port);
-                if is_ready(&self.target) {
+                self.place = Place::local(port);
+                if is_ready(&self.place) {
                     return Ok(());
                 }
             }
@@ -190,11 +190,11 @@ fn hub_config(port: u16, connections: u32) -> String {
     )
 }
 
-fn is_ready(target: &Target) -> bool {
+fn is_ready(place: &Place) -> bool {
     let asked = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&target.address, Duration::from_secs(1))?;
+        let mut stream = TcpStream::connect_timeout(&place.address, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET /health/ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", target.authority)?;
+        write!(stream, "GET /health/ready HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", place.authority)?;
         let mut status = [0; 12];
         stream.read_exact(&mut status)?;
         Ok(&status == b"HTTP/1.1 200")

@@ -127,10 +127,12 @@ pub(crate) fn parse(bytes: &[u8], writer: Writer, limit_bytes: usize) -> Result<
     }
 }
 
-/// Appends a server's frame around `payload`.
-pub(crate) fn write_plain(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-    write_header(out, opcode, payload.len(), 0);
-    out.extend_from_slice(payload);
+/// Appends a server's frame; `payload` appends the payload, `length` bytes.
+pub(crate) fn write_plain(out: &mut Vec<u8>, opcode: Opcode, length: usize, payload: impl FnOnce(&mut Vec<u8>)) {
+    write_header(out, opcode, length, 0);
+    let start = out.len();
+    payload(out);
+    debug_assert_eq!(out.len() - start, length);
 }
 
 /// Appends a client's frame; `payload` appends the payload, `length` bytes, which is then masked with `key`.
@@ -187,7 +189,7 @@ mod tests {
     fn plain(length: usize) -> Vec<u8> {
         let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
         let mut out = Vec::new();
-        write_plain(&mut out, Opcode::Binary, &payload);
+        write_plain(&mut out, Opcode::Binary, length, |out| out.extend_from_slice(&payload));
         out
     }
 
@@ -200,7 +202,7 @@ mod tests {
             let mut theirs = Theirs::new(true, OpCode::Binary, None, Payload::Borrowed(&payload));
             let their_bytes = theirs.write(&mut buffer);
             let mut our_bytes = Vec::new();
-            write_plain(&mut our_bytes, Opcode::Binary, &payload);
+            write_plain(&mut our_bytes, Opcode::Binary, length, |out| out.extend_from_slice(&payload));
             assert!(our_bytes == their_bytes, "plain, {length} bytes");
 
             let key = [0x12, 0x34, 0x56, 0x78];

@@ -83,7 +83,7 @@ mod tests {
             [0, 3, 125, 126, 300, 1].iter().map(|&length| (0..length).map(|at| at as u8).collect()).collect();
         let mut bytes = Vec::new();
         for payload in &payloads {
-            frame::write_plain(&mut bytes, Opcode::Binary, payload);
+            frame::write_plain(&mut bytes, Opcode::Binary, payload.len(), |out| out.extend_from_slice(payload));
         }
         (bytes, payloads)
     }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_frame_over_the_limit_ends_the_stream_and_is_not_buffered() {
         let mut bytes = Vec::new();
-        frame::write_plain(&mut bytes, Opcode::Binary, &[0; LIMIT + 1]);
+        frame::write_plain(&mut bytes, Opcode::Binary, LIMIT + 1, |out| out.extend_from_slice(&[0; LIMIT + 1]));
         let mut inbox = Inbox::default();
         let outcome = inbox.drain(&bytes[..10], Writer::Server, LIMIT, |_| ());
         assert_eq!(outcome, Err(Malformed::TooLong));

@@ -1,6 +1,7 @@
-//! Bytes of the harness, both directions: the handshake, frames, what a payload says about itself. Pure, but for
-//! `outbox`, which writes to a socket.
+//! Bytes of the harness, both directions: the handshake, frames, the languages of the hubs under test, what a payload says
+//! about itself. Pure, but for `outbox`, which writes to a socket.
 
+pub(crate) mod dialect;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod inbox;

@@ -69,9 +69,7 @@ fn serve(mut stream: TcpStream, topics: &Topics, fault: Fault) -> Option<()> {
 }
 
 fn serve_websocket(mut stream: TcpStream, path: &str, key: &str, topics: &Topics, fault: Fault) -> Option<()> {
-    let mut hash = Sha1::new();
-    hash.update(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
-    let accept = base64::engine::general_purpose::STANDARD.encode(hash.finalize());
+    let accept = accept_key(key);
     {
         // The answer and a ping in one write: frames that come with the handshake must not be overlooked.
         let mut topics = topics.lock().unwrap();
@@ -85,29 +83,15 @@ fn serve_websocket(mut stream: TcpStream, path: &str, key: &str, topics: &Topics
     }
     let (mut has_ponged, mut published_count) = (false, 0);
     loop {
-        let mut head = [0; 2];
-        stream.read_exact(&mut head).ok()?;
-        let mut length = u64::from(head[1] & 0x7f);
-        if length == 126 {
-            let mut extended = [0; 2];
-            stream.read_exact(&mut extended).ok()?;
-            length = u64::from(u16::from_be_bytes(extended));
-        }
-        let mut key = [0; 4];
-        stream.read_exact(&mut key).ok()?;
-        let mut payload = vec![0; length as usize];
-        stream.read_exact(&mut payload).ok()?;
-        for (at, byte) in payload.iter_mut().enumerate() {
-            *byte ^= key[at % 4];
-        }
-        if head[0] == 0x8a {
+        let (first, payload) = read_message(&mut stream)?;
+        if first == 0x8a {
             assert_eq!(payload, b"there?");
             has_ponged = true;
         } else {
             published_count += 1;
             // The first window may be on its way before the ping is read.
             assert!(has_ponged || published_count <= 4, "the ping of the handshake was overlooked");
-            publish(topics, path, &frame(head[0], &payload), fault);
+            publish(topics, path, &frame(first, &payload), fault);
         }
     }
 }
@@ -146,7 +130,35 @@ fn publish(topics: &Topics, path: &str, frame: &[u8], fault: Fault) -> Option<()
     Some(())
 }
 
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+/// `Sec-WebSocket-Accept` for `key`.
+pub(crate) fn accept_key(key: &str) -> String {
+    let mut hash = Sha1::new();
+    hash.update(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+    base64::engine::general_purpose::STANDARD.encode(hash.finalize())
+}
+
+/// Reads a client's frame: its first byte and its payload; `None` at the end.
+pub(crate) fn read_message(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).ok()?;
+    let mut length = u64::from(head[1] & 0x7f);
+    if length == 126 {
+        let mut extended = [0; 2];
+        stream.read_exact(&mut extended).ok()?;
+        length = u64::from(u16::from_be_bytes(extended));
+    }
+    let mut key = [0; 4];
+    stream.read_exact(&mut key).ok()?;
+    let mut payload = vec![0; length as usize];
+    stream.read_exact(&mut payload).ok()?;
+    for (at, byte) in payload.iter_mut().enumerate() {
+        *byte ^= key[at % 4];
+    }
+    Some((head[0], payload))
+}
+
+/// A server's frame that begins with the byte `first`.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
         length @ 0..=125 => frame.push(length as u8),
@@ -159,7 +171,8 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn read_head(stream: &mut TcpStream) -> Option<String> {
+/// Reads up to the empty line; `None` at the end.
+pub(crate) fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -7,7 +7,7 @@ use crate::stub::{self, Fault};
 
 fn fanout(fault: Fault, more: &[&str]) -> (bool, Value) {
     let url = format!("ws://127.0.0.1:{}", stub::start(fault));
-    let arguments = ["fanout", "--url", &url, "--subscribers", "6", "--topics", "2", "--window", "4"];
+    let arguments = ["run", "fanout", &url, "--subscribers", "6", "--topics", "2", "--window", "4"];
     runs::report(&[&arguments[..], &["--duration", "0.3", "--warmup", "0", "--stragglers", "0.3"], more].concat())
 }
 
@@ -65,7 +65,7 @@ fn publications_over_http_are_verified_the_same_way() {
 #[test]
 fn a_refused_publication_ends_the_run_with_the_servers_words() {
     let url = format!("http://127.0.0.1:{}", stub::start(Fault::Forbid));
-    let output = runs::output(&["fanout", "--url", &url, "--subscribers", "1", "--publish-by", "http"]);
+    let output = runs::output(&["run", "fanout", &url, "--subscribers", "1", "--publish-by", "http"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("403 Forbidden: no entry"), "{said}");
 }
