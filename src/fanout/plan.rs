@@ -40,6 +40,29 @@ pub(super) struct Part {
     pub(super) len: usize,
 }
 
+/// The one slice of a plan that has no other: frames for a plain member of one log, who then has everything.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sole {
+    pub(super) log: LogId,
+    /// Its index in the log's members.
+    pub(super) at: u32,
+    from: u64,
+    pub(super) to: u64,
+    pub(super) publications: u32,
+}
+
+impl Sole {
+    pub(super) const fn len(&self) -> usize {
+        (self.to - self.from) as usize
+    }
+
+    /// The same as a part of a plan.
+    pub(super) const fn part(&self) -> Part {
+        let what = What::Frames { seat: 0, from: self.from, to: self.to, publications: self.publications };
+        Part { what, len: self.len() }
+    }
+}
+
 /// Notices made for one visit, with the place of their seat.
 pub(super) type Notices = SmallVec<[(u32, Bytes); 1]>;
 
@@ -165,8 +188,7 @@ impl Fanout {
 
     /// The one slice that is all a connection has pending, if it is so: by far the most frequent plan, and it needs no
     /// list of parts (bench `sweep`).
-    pub(super) fn sole_part(&self, slot: u32) -> Option<(Part, &[u8])> {
-        let conn = &self.connections[slot];
+    pub(super) fn sole(&self, conn: &Connection) -> Option<(Sole, &[u8])> {
         let (None, [seat]) = (&conn.owed, &conn.seats[..]) else { return None };
         let log = &self.logs[seat.log.0];
         let member = log.members[seat.at as usize];
@@ -176,8 +198,8 @@ impl Fanout {
         let segment = log.active.as_ref()?.segments.back().filter(|last| last.start <= member.cursor)?;
         let slice = segment.slice(member.cursor, log.head);
         let publications = (segment.marks.len() - segment.frame_at(member.cursor)) as u32;
-        let what = What::Frames { seat: 0, from: member.cursor, to: log.head, publications };
-        Some((Part { what, len: slice.len() }, slice))
+        let sole = Sole { log: seat.log, at: seat.at, from: member.cursor, to: log.head, publications };
+        Some((sole, slice))
     }
 
     /// Plans one visit: tail, outbox, topics, close frame; at most as much as the settings say.

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::budget::Budget;
 use super::history::{History, NOTHING, Retained};
 use super::idle::Idle;
 use super::joined::{Joined, Recovery, Start};
+use super::kind::Kind;
 use super::mailbox::Mailbox;
 use super::node::Node;
 use super::outcome::{Outcome, Receipt};
 use super::position::{Epoch, Offset, Position};
-use super::publication::{Draft, Publication};
+use super::publication::{Draft, Prepared};
 use super::room::Reserved;
 use super::sync::{AtomicU32, Mutex, Ordering, lock};
 use super::topic_name::TopicName;
@@ -91,49 +93,57 @@ impl Topic {
     /// The sequencer: gives `draft` the next offset and puts it into the history and the mailboxes of all interested
     /// workers, or does nothing at all if one of those has no room.
     pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, node: &Node) -> Outcome {
+        let charge_bytes = draft.charge_bytes();
+        let retained = node.keeps[self.rules()].keeps().then(|| (draft.kind, draft.payload()));
+        let mut prepared = Some(Prepared::new(self, draft, now));
         let mut state = lock(&self.state);
-        if let Err(worker) = reserve_all(&state.interest, node, draft.charge_bytes()) {
+        if let Err(worker) = reserve_all(&state.interest, node, charge_bytes) {
+            drop(state);
+            let draft = prepared.map(Prepared::into_draft).expect("invariant: only placing takes it");
             return Outcome::Full { draft, worker };
         }
         // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
         let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + 1) };
-        let displaced = self.place(&mut state, position, draft, now, node);
+        let displaced = self.place(&mut state, position, &mut prepared, retained, now, node);
         let receipt = Receipt { position, receivers: self.subscribers() };
         let interested = state.interest.clone();
         drop(state);
         // Wakes cost a system call each, frees a walk through the allocator, eviction locks of other topics: all of that
         // without this lock.
         drop(displaced);
+        drop(prepared);
         Mailbox::wake_for_letters(&node.mailboxes, &interested);
         node.budget.enforce(&node.idle);
         Outcome::Accepted(receipt)
     }
 
-    /// The push half: `draft` stands at `position`, next after the top, and every interested mailbox has reserved room
-    /// for it. Returns what left the history.
+    /// The push half: what was prepared stands at `position`, next after the top, and every interested mailbox has
+    /// reserved room for it. Returns what left the history; what was prepared stays if nobody is interested.
     fn place(
         self: &Arc<Self>,
         state: &mut State,
         position: Position,
-        draft: Draft,
+        prepared: &mut Option<Prepared>,
+        retained: Option<(Kind, Bytes)>,
         now: Instant,
         node: &Node,
     ) -> SmallVec<[Retained; 2]> {
         state.top = position.offset;
         let mut accepted = now;
         let mut displaced = SmallVec::new();
-        let keep = node.keeps[self.rules()];
-        if keep.keeps() {
+        if let Some((kind, payload)) = retained {
+            let keep = node.keeps[self.rules()];
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));
             accepted = history.accept(now);
             let before = history.weight();
-            let retained = Retained { offset: position.offset, kind: draft.kind, payload: draft.payload(), accepted };
-            displaced = history.push(retained, now);
+            displaced = history.push(Retained { offset: position.offset, kind, payload, accepted }, now);
             node.budget.settle(before, history.weight());
             self.enroll(state, &node.budget);
         }
-        if !state.interest.is_empty() {
-            let publication = Arc::new(Publication::new(Arc::clone(self), position, draft, accepted));
+        if !state.interest.is_empty()
+            && let Some(prepared) = prepared.take()
+        {
+            let publication = prepared.place(self, position, accepted);
             for worker in state.interest.iter() {
                 node.mailboxes[worker.index()].push_reserved(Arc::clone(&publication));
             }

@@ -156,8 +156,8 @@ impl Worker {
             publication.position,
             &Retained {
                 offset: publication.position.offset,
-                kind: publication.kind,
-                payload: publication.payload.clone(),
+                kind: publication.kind(),
+                payload: publication.payload(),
                 accepted: publication.accepted,
             },
         );

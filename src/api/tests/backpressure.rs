@@ -30,10 +30,10 @@ async fn a_publish_waits_for_room_and_is_then_accepted() {
     for _ in 0..3 {
         assert!(second.as_mut().poll(&mut context).is_pending(), "there is no room");
     }
-    assert!(matches!(rig.work(WorkerId(0)), Some(Letter::Publication(first)) if first.payload == "first"));
+    assert!(matches!(rig.work(WorkerId(0)), Some(Letter::Publication(first)) if first.payload() == "first"));
     let Poll::Ready(answer) = second.as_mut().poll(&mut context) else { panic!("there is room") };
     assert_eq!(answer.status(), 200);
-    assert!(matches!(rig.work(WorkerId(0)), Some(Letter::Publication(second)) if second.payload == "second"));
+    assert!(matches!(rig.work(WorkerId(0)), Some(Letter::Publication(second)) if second.payload() == "second"));
     assert!(rig.work(WorkerId(0)).is_none());
 }
 

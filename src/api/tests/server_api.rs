@@ -23,7 +23,7 @@ async fn ok(rig: &Rig, method: &str, body: impl Into<String>) -> Value {
 
 fn received(rig: &Rig, worker: WorkerId) -> (Kind, Vec<u8>) {
     match rig.work(worker) {
-        Some(Letter::Publication(publication)) => (publication.kind, publication.payload.to_vec()),
+        Some(Letter::Publication(publication)) => (publication.kind(), publication.payload().to_vec()),
         other => panic!("expected a publication, got {other:?}"),
     }
 }

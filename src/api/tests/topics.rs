@@ -26,8 +26,8 @@ async fn a_post_is_published_as_it_is_and_answered_with_its_place() {
     for worker in [WorkerId(0), WorkerId(1)] {
         match rig.work(worker) {
             Some(Letter::Publication(publication)) => {
-                assert_eq!(publication.payload, "héllo & goodbye");
-                assert_eq!(publication.kind, Kind::Text);
+                assert_eq!(publication.payload(), "héllo & goodbye");
+                assert_eq!(publication.kind(), Kind::Text);
             }
             other => panic!("expected a publication, got {other:?}"),
         }
@@ -44,7 +44,7 @@ async fn bytes_that_are_not_text_stay_binary() {
     for payload in [&b"\xFF"[..], b"text"] {
         match rig.work(WorkerId(0)) {
             Some(Letter::Publication(publication)) => {
-                assert_eq!((publication.kind, &publication.payload[..]), (Kind::Binary, payload));
+                assert_eq!((publication.kind(), &publication.payload()[..]), (Kind::Binary, payload));
             }
             other => panic!("expected a publication, got {other:?}"),
         }

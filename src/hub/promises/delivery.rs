@@ -20,7 +20,7 @@ fn a_publication_goes_once_to_each_interested_worker_and_to_no_other() {
     let receipt = publish(&hub, &topic, "a", now);
     assert_eq!((receipt.position.offset, receipt.receivers), (Offset(1), 3));
     let publication = pop(&hub, 0).unwrap();
-    assert_eq!((publication.position, &publication.payload[..]), (receipt.position, &b"a"[..]));
+    assert_eq!((publication.position, &publication.payload()[..]), (receipt.position, &b"a"[..]));
     assert!(Arc::ptr_eq(&publication.topic, &topic));
     assert_eq!((drained(&hub, 0), drained(&hub, 1), drained(&hub, 2)), (vec![], vec![], vec![1]));
 
@@ -107,7 +107,7 @@ fn all_workers_see_all_publications_in_the_same_order_without_a_gap() {
                     let mut seen = Vec::new();
                     while seen.len() < (PUBLISHERS * EACH) as usize {
                         match pop(hub, worker) {
-                            Some(one) => seen.push((one.position.offset.0, one.payload.to_vec())),
+                            Some(one) => seen.push((one.position.offset.0, one.payload().to_vec())),
                             None => thread::yield_now(),
                         }
                     }
