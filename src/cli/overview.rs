@@ -102,7 +102,11 @@ fn topics(rules: &TopicRules) -> String {
         SlowPolicy::Latest => "get only the newest",
     };
     let (lag, age) = (rules.slow_consumer.lag, rules.slow_consumer.age);
-    format!("{}  {history}; {publish}; slow subscribers ({lag} or {age} behind) {slow}", rules.pattern)
+    let delay = match rules.write_delay.0.is_zero() {
+        true => String::new(),
+        false => format!("; written after {}", rules.write_delay),
+    };
+    format!("{}  {history}; {publish}; slow subscribers ({lag} or {age} behind) {slow}{delay}", rules.pattern)
 }
 
 fn endpoint(endpoint: &Endpoint) -> String {

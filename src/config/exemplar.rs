@@ -70,6 +70,7 @@ fn exemplar() -> Config {
                 lag: rules.slow_consumer.lag,
                 age: rules.slow_consumer.age,
             },
+            write_delay: rules.write_delay,
         }],
         endpoints: vec![Endpoint {
             path: "/chat".to_owned(),

@@ -17,6 +17,8 @@ pub struct TopicRules {
     pub history: History,
     /// What happens to a subscriber that lags. Default: disconnect at 1 MiB or 60 s.
     pub slow_consumer: SlowConsumer,
+    /// How long a publication may wait for others, to go out with them in one write. Default `"0s"`: not at all.
+    pub write_delay: Span,
 }
 
 /// How much of a topic is kept.
@@ -83,6 +85,7 @@ impl Default for TopicRules {
             publish: PublishRule::Api,
             history: History::default(),
             slow_consumer: SlowConsumer::default(),
+            write_delay: Span::secs(0),
         }
     }
 }

@@ -30,6 +30,7 @@ impl Fanout {
             target.last = entry.offset;
             return Appended::Ok;
         }
+        let was_idle = target.active.is_none();
         self.activate(log);
         let target = &mut self.logs[log.0];
         target.push(&entry, tick, &self.settings, &mut self.spare_segments);
@@ -38,8 +39,12 @@ impl Fanout {
         if let Some(active) = &mut target.active {
             active.behind = takers;
         }
-        target.restart_round();
-        self.enqueue_log(log);
+        if self.rules_of(log).write_delay_us == 0 {
+            self.logs[log.0].restart_round();
+            self.enqueue_log(log);
+        } else {
+            self.delay_write(log, len, was_idle);
+        }
         if let Some(excluded) = entry.exclude {
             self.note_exclusion(log, excluded);
         }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::connection::{Connection, ConnectionId, Owed, Seat};
+use super::delay::Delayed;
 use super::ledger::{Hold, Ledger};
 use super::log::{Active, Log, LogId, Member, PARKED};
 use super::outcome::{Doomed, Losses};
@@ -35,6 +36,8 @@ pub struct Fanout {
     pub(super) ring: VecDeque<LogId>,
     /// The log to sweep before everything else, since a publication waits for its room.
     pub(super) urgent: Option<LogId>,
+    /// Logs that wait for their write delay.
+    pub(super) delayed: Delayed,
     /// Members the front log of the ring may still have visited in this turn.
     pub(super) turn_left: u32,
     /// Visits left in this sweep.
@@ -67,6 +70,7 @@ impl Fanout {
             ready: VecDeque::new(),
             ring: VecDeque::new(),
             urgent: None,
+            delayed: Delayed::default(),
             turn_left: settings.turn_members,
             sweep_left: settings.sweep_visits,
             active: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use super::delay::Delay;
 use super::outcome::{Entry, Missed};
 use super::segment::{Frame, Segment};
 use super::settings::{RulesId, Settings, Tick};
@@ -51,6 +52,8 @@ pub(super) struct Active {
     pub(super) rest: u32,
     /// Its place in the list of active logs.
     pub(super) listed: u32,
+    /// Log position of the first frame that its rules delay, or behind the last that they no longer do.
+    pub(super) waits_from: u64,
 }
 
 /// A topic's ready frames on this worker, in one encoding. 56 bytes while nobody is behind and one member is there.
@@ -67,6 +70,7 @@ pub(super) struct Log {
     pub(super) rules: RulesId,
     /// It stands in the ring of logs to sweep. Belongs to the slot: it outlives the log, as the place in the ring does.
     pub(super) queued: bool,
+    pub(super) delay: Delay,
 }
 
 impl Log {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::connection::{Connection, ConnectionId, NOT_BLOCKED, Seat};
+use super::delay::Delay;
 use super::fanout::Fanout;
 use super::log::{LogId, Member, PARKED};
 use super::outcome::{Join, Members, Missed, Parted};
@@ -29,11 +30,15 @@ impl Fanout {
         LogId(slot)
     }
 
-    /// Frees a log; its id will name another one. Only when it has no members.
+    /// Frees a log; its id will name another one, at once or when its delay is over. Only when it has no members.
     pub fn close_log(&mut self, log: LogId) {
         debug_assert!(self.members(log) == 0);
-        if self.members(log) == 0 {
-            self.logs.give(log.0);
+        if self.members(log) > 0 {
+            return;
+        }
+        match self.logs[log.0].delay {
+            Delay::Nothing => self.logs.give(log.0),
+            Delay::Waiting | Delay::Orphaned => self.logs[log.0].delay = Delay::Orphaned,
         }
     }
 

@@ -7,6 +7,7 @@
 //! Pure: no sockets, no tasks, no clock. A worker's turn looks like this:
 //!
 //! 1. [`Fanout::append`] what is in the mailbox. [`Appended::Full`]: keep it, [`Fanout::sweep_log_first`], go on with 3.
+//!    If a log waits for its write delay, [`Fanout::release_delayed`].
 //! 2. [`Fanout::reply`], [`Fanout::writable`], [`Fanout::subscribe`] and so on, as input comes.
 //! 3. `while let Some(connection) = fanout.next()`: [`Fanout::visit`] with a sink that sends.
 //! 4. [`Fanout::enforce`] once per tick; then close those [`Fanout::doomed`] names.
@@ -15,11 +16,12 @@
 //! offsets. Nothing is promised between topics.
 //!
 //! Reading order: `settings`, `outcome` (the vocabulary), `segment`, `log`, `connection`, `special`, `ledger`, `fanout` (the
-//! structure), `membership`, `append`, `sweep`, `plan`, `visit`, `policy`; then `tests`, and `model_test` with its naive rival.
+//! structure), `membership`, `append`, `delay`, `sweep`, `plan`, `visit`, `policy`; then `tests`, and `model_test` with its naive rival.
 //! Imports `hub` for its offsets only.
 
 mod append;
 mod connection;
+mod delay;
 #[expect(clippy::module_inception, reason = "the fan-out is the noun of this station")]
 mod fanout;
 mod ledger;
@@ -44,4 +46,4 @@ pub use connection::ConnectionId;
 pub use fanout::Fanout;
 pub use log::LogId;
 pub use outcome::{Appended, Cause, Doomed, Entry, Join, Losses, Members, Missed, Parted, Sent, Visited, Writer};
-pub use settings::{LogRules, Policy, RulesId, Settings, Tick};
+pub use settings::{LogRules, Moment, Policy, RulesId, Settings, Tick};

@@ -22,7 +22,18 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn rules(lag_bytes: u32, lag_ticks: u32) -> Vec<LogRules> {
-    [Policy::Disconnect, Policy::Skip, Policy::Latest].map(|policy| LogRules { policy, lag_bytes, lag_ticks }).to_vec()
+    [Policy::Disconnect, Policy::Skip, Policy::Latest]
+        .map(|policy| LogRules { policy, lag_bytes, lag_ticks, write_delay_us: 0 })
+        .to_vec()
+}
+
+/// The same, and with delays of two lengths besides.
+fn delayed(rules: Vec<LogRules>) -> Vec<LogRules> {
+    let delays = [0, 3, 20];
+    delays
+        .into_iter()
+        .flat_map(|write_delay_us| rules.iter().map(move |one| LogRules { write_delay_us, ..*one }))
+        .collect()
 }
 
 /// Small limits, so that each is reached all the time.
@@ -67,6 +78,14 @@ fn climates() -> Vec<Climate> {
         Climate { logs: 1, clients: 40, rules: rules(4000, 100), ..usual.clone() },
         // Nothing is kept by reference.
         Climate { settings: Settings { by_reference_bytes: 100_000, ..small() }, ..usual.clone() },
+        // Most logs are written late.
+        Climate { rules: delayed(rules(1500, 60)), clients: 20, logs: 8, ..usual.clone() },
+        // Most are, and a budget ends many of the delays.
+        Climate {
+            settings: Settings { outbound_limit_bytes: 5000, ..small() },
+            rules: delayed(rules(2000, 100)),
+            ..usual.clone()
+        },
         // A budget that a few laggards use up.
         Climate { settings: Settings { outbound_limit_bytes: 5000, ..small() }, rules: rules(2000, 100), ..usual },
     ]
@@ -108,6 +127,7 @@ fn the_fan_out_does_what_a_naive_queue_per_connection_does() {
     // A model that no longer reaches its hard cases would pass as well.
     if operations >= OPERATIONS {
         assert!(all.deliveries > all.publications && all.full > 100 && all.skipped > 100 && all.conflated > 100);
+        assert!(all.delays > 100, "{} delays ended in time", all.delays);
         assert!(all.dooms.iter().all(|&dooms| dooms > 0), "{:?}", all.dooms);
     }
 }

@@ -11,6 +11,10 @@ impl Tick {
     }
 }
 
+/// Fine time: microseconds since the worker's start, for write delays. Passed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(pub u64);
+
 /// What happens to a blocked member that lags over its log's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Policy {
@@ -22,7 +26,7 @@ pub enum Policy {
     Latest,
 }
 
-/// When a member of a log lags too much, and what happens then.
+/// When a log is written, when a member of it lags too much, and what happens then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogRules {
     /// What happens.
@@ -31,11 +35,13 @@ pub struct LogRules {
     pub lag_bytes: u32,
     /// Ticks the first unsent frame of a blocked member may wait.
     pub lag_ticks: u32,
+    /// Microseconds a publication may wait for others before the sweep visits the members for it. 0: not at all.
+    pub write_delay_us: u32,
 }
 
 impl Default for LogRules {
     fn default() -> Self {
-        Self { policy: Policy::Disconnect, lag_bytes: 1024 * 1024, lag_ticks: 600 }
+        Self { policy: Policy::Disconnect, lag_bytes: 1024 * 1024, lag_ticks: 600, write_delay_us: 0 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whom to visit next: first those who became writable or are owed a reply, then the logs, round robin.
 
 use super::connection::{Connection, ConnectionId};
+use super::delay::Delay;
 use super::fanout::Fanout;
 use super::log::{LogId, Member};
 use super::settings::Tick;
@@ -68,8 +69,9 @@ impl Fanout {
     }
 
     /// Whether a log has someone behind who can be written to. Who is found will be visited next; logs without are taken
-    /// off the ring, since every join and every leave puts them there.
+    /// off the ring, since every join and every leave puts them there. It is asked when memory is short, so delays end.
     pub(super) fn has_someone_to_reach(&mut self) -> bool {
+        self.release_all_delayed();
         while let Some(log) = self.urgent.or(self.ring.front().copied()) {
             if let Some(slot) = self.step(log) {
                 self.enqueue_ready(slot);
@@ -145,9 +147,10 @@ impl Fanout {
     }
 
     /// Puts a log into the ring if someone is behind in it: its members have changed, and the round starts anew
-    /// (pitfall 1).
+    /// (pitfall 1). One that waits for its moment is swept then.
     pub(super) fn enqueue_active(&mut self, log: LogId) {
-        if self.logs[log.0].active.is_some() {
+        let target = &self.logs[log.0];
+        if target.active.is_some() && target.delay == Delay::Nothing {
             self.enqueue_log(log);
         }
     }

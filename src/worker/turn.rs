@@ -13,7 +13,7 @@ use super::poller::Token;
 use super::reading::Depth;
 use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
 use crate::accept::http::Opened;
-use crate::fanout::{Appended, Entry, Tick};
+use crate::fanout::{Appended, Entry, Moment, Tick};
 use crate::hub::{Letter, Publication};
 use crate::protocol::Encoding;
 
@@ -93,7 +93,7 @@ impl Worker {
             } else {
                 // The runtime's own epoll would be told of every event, too.
                 watched = None;
-                let longest = self.until_next_tick();
+                let longest = self.until_next_moment();
                 self.poller.wait(&mut self.ready, longest)?;
             }
             self.mailbox.unpark();
@@ -119,15 +119,21 @@ impl Worker {
                     guard.clear_ready();
                 }
             }
-            () = tokio::time::sleep(self.until_next_tick()) => {}
+            () = tokio::time::sleep(self.until_next_moment()) => {}
             _ = draining.changed(), if !self.is_draining() => {}
         }
         Ok(())
     }
 
-    /// The time until [`Worker::tick`] is over, not less than a millisecond, which is what the poller counts in.
-    fn until_next_tick(&self) -> Duration {
-        let next = self.started + Duration::from_millis(TICK_MS * (u64::from(self.tick) + 1));
+    /// The time until [`Worker::tick`] or the next write delay is over, not less than a millisecond, which is what the
+    /// poller counts in.
+    fn until_next_moment(&self) -> Duration {
+        let tick = Duration::from_millis(TICK_MS * (u64::from(self.tick) + 1));
+        let next = match self.next_write {
+            Some(Moment(write_us)) => tick.min(Duration::from_micros(write_us)),
+            None => tick,
+        };
+        let next = self.started + next;
         next.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
@@ -137,6 +143,7 @@ impl Worker {
         let mut left = false;
         left |= self.take_arrivals();
         left |= self.empty_mailbox();
+        self.end_write_delays();
         self.pace_drain();
         self.close_doomed();
         self.sweep();
@@ -154,6 +161,20 @@ impl Worker {
         let busy = began.elapsed();
         self.counters().busy_ns.add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX));
         Ok(if left { Work::Left } else { Work::Done })
+    }
+
+    /// Topics whose write delay is over are swept in this turn. In a drain nothing waits.
+    fn end_write_delays(&mut self) {
+        self.next_write = None;
+        if !self.fanout.has_delayed() {
+            return;
+        }
+        if self.is_draining() {
+            self.fanout.release_all_delayed();
+        } else {
+            let now = u64::try_from(self.now.duration_since(self.started).as_micros()).unwrap_or(u64::MAX);
+            self.next_write = self.fanout.release_delayed(Moment(now));
+        }
     }
 
     fn take_arrivals(&mut self) -> bool {

@@ -28,8 +28,8 @@ use crate::accept::http::Opened;
 use crate::accept::{Listener, Placement};
 use crate::admin::counters::ShardCounters;
 use crate::api::Surface;
-use crate::config::{SlowConsumer, SlowPolicy};
-use crate::fanout::{ConnectionId, Fanout, LogRules, Policy, Settings};
+use crate::config::{SlowConsumer, SlowPolicy, Span};
+use crate::fanout::{ConnectionId, Fanout, LogRules, Moment, Policy, Settings};
 use crate::hub::{Draft, Mailbox, Topic, WorkerId};
 use crate::session::Behaviour;
 
@@ -117,6 +117,8 @@ pub(crate) struct Worker {
     pub(super) started: Instant,
     pub(super) now: Instant,
     pub(super) tick: u32,
+    /// When the next write delay is over, if a log waits for one.
+    pub(super) next_write: Option<Moment>,
     /// Handshakes since the last collection, and the tick of the last one.
     pub(super) handshakes: (usize, u32),
     /// A small generator for spreading pings and reconnections; nothing secret depends on it.
@@ -162,9 +164,11 @@ impl Worker {
             ..Settings::default()
         };
         let mut rules: Vec<LogRules> =
-            seat.surface.hub.rules().iter().map(|rules| log_rules(&rules.slow_consumer)).collect();
-        // The last one is for bundles: a stream of several topics comes back by itself and resumes each exactly.
-        rules.push(log_rules(&SlowConsumer { policy: SlowPolicy::Disconnect, ..SlowConsumer::default() }));
+            seat.surface.hub.rules().iter().map(|rules| log_rules(&rules.slow_consumer, rules.write_delay)).collect();
+        // The last one is for bundles: a stream of several topics comes back by itself and resumes each exactly. Their
+        // topics' delays may differ, so they have none.
+        let disconnect = SlowConsumer { policy: SlowPolicy::Disconnect, ..SlowConsumer::default() };
+        rules.push(log_rules(&disconnect, Span::secs(0)));
         let started = Instant::now();
         Ok(Self {
             mailbox: Arc::clone(seat.surface.hub.mailbox(seat.id)),
@@ -192,6 +196,7 @@ impl Worker {
             started,
             now: started,
             tick: 0,
+            next_write: None,
             handshakes: (0, 0),
             dice: 0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()) << 16 ^ u64::from(seat.id.0),
             seat,
@@ -222,7 +227,7 @@ impl Worker {
     }
 }
 
-fn log_rules(rules: &SlowConsumer) -> LogRules {
+fn log_rules(rules: &SlowConsumer, write_delay: Span) -> LogRules {
     LogRules {
         policy: match rules.policy {
             SlowPolicy::Disconnect => Policy::Disconnect,
@@ -231,5 +236,6 @@ fn log_rules(rules: &SlowConsumer) -> LogRules {
         },
         lag_bytes: u32::try_from(rules.lag.0).unwrap_or(u32::MAX),
         lag_ticks: Worker::ticks(rules.age),
+        write_delay_us: u32::try_from(write_delay.0.as_micros()).unwrap_or(u32::MAX),
     }
 }

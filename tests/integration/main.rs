@@ -47,3 +47,5 @@ mod several_topics;
 mod slow_consumer;
 #[cfg(test)]
 mod stalled_worker;
+#[cfg(test)]
+mod write_delay;

@@ -5,8 +5,12 @@ use super::super::mistake::Mistake;
 use super::super::pattern;
 use super::super::settings::Config;
 use super::super::topics::PublishRule;
+use super::super::units::Span;
 use super::limits::positive;
 use super::report::Report;
+
+/// Beyond it nobody would call it live, and nothing more is saved.
+const LONGEST_WRITE_DELAY: Span = Span::secs(1);
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     for (index, rules) in config.topics.iter().enumerate() {
@@ -19,6 +23,14 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         let history = path.key("history");
         if rules.history.size > 0 {
             positive(&history.key("ttl"), rules.history.ttl, report);
+        }
+        if rules.write_delay > LONGEST_WRITE_DELAY {
+            let key = path.key("write_delay");
+            let mistake = Mistake::new(format!("`{key}` is {}", rules.write_delay));
+            report.mistake(
+                &key,
+                mistake.remark(format!("at most {LONGEST_WRITE_DELAY}: every publication waits for it")),
+            );
         }
         let slow = path.key("slow_consumer");
         positive(&slow.key("age"), rules.slow_consumer.age, report);

@@ -138,6 +138,7 @@ fn limits_without_room_are_refused_where_they_were_written() {
     assert_says("[[topics]]\nslow_consumer = { lag = \"1KiB\" }", &["(1KiB) is smaller", ":2:25"]);
     assert_says("limits.mailbox = \"1KiB\"", &["smaller than one `limits.message` (64KiB)"]);
     assert_says("limits.history_total = 1\n[[topics]]\nhistory.size = 1", &["no room for one publication"]);
+    assert_says("[[topics]]\nwrite_delay = \"1001ms\"", &["`topics[0].write_delay` is 1001ms", "at most 1s", ":2:"]);
     assert_says("[[topics]]\nhistory = { size = 1, ttl = \"0s\" }", &["`topics[0].history.ttl` is zero"]);
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::connection::Connection;
-use super::super::{Appended, ConnectionId, Entry, Join, LogId, Missed, RulesId, Sent, Settings, Writer};
+use super::super::{Appended, ConnectionId, Entry, Join, LogId, Missed, Moment, RulesId, Sent, Settings, Writer};
 use super::frames;
 use super::model::{Client, Membership, Queued};
 use super::world::{Log, World};
@@ -228,6 +228,18 @@ impl World {
         self.tick.0 += 1;
         self.fanout.enforce(self.tick);
         self.note_dooms();
+    }
+
+    /// Some microseconds, after which the delays that are over have ended.
+    pub(super) fn let_time_pass(&mut self) {
+        self.now.0 += self.random.below(6) as u64;
+        let waiting = self.fanout.delayed.due.len() + self.fanout.delayed.fresh.len();
+        let next = self.fanout.release_delayed(self.now);
+        self.tried.delays += (waiting - self.fanout.delayed.due.len()) as u64;
+        let longest = self.climate.rules.iter().map(|rules| rules.write_delay_us).max().unwrap();
+        let latest = Moment(self.now.0 + u64::from(longest));
+        assert_eq!(next.is_some(), self.fanout.has_delayed());
+        assert!(next.is_none_or(|next| next > self.now && next <= latest), "{next:?} after {:?}", self.now);
     }
 
     pub(super) fn sweep(&mut self) {

@@ -2,6 +2,7 @@
 
 use super::super::LogId;
 use super::super::connection::{Connection, NOT_BLOCKED};
+use super::super::delay::Delay;
 use super::super::fanout::Fanout;
 use super::super::log::{Member, PARKED};
 
@@ -79,6 +80,10 @@ fn check_work(fanout: &Fanout) {
     for index in 0..fanout.logs.used() {
         let log = &fanout.logs[index];
         assert_eq!(log.queued, fanout.ring.iter().filter(|&&one| one == LogId(index)).count() == 1);
+        let fresh = fanout.delayed.fresh.iter().filter(|&&one| one == LogId(index)).count();
+        let due = fanout.delayed.due.iter().filter(|one| one.0.1 == index).count();
+        assert_eq!(fresh + due, usize::from(log.delay != Delay::Nothing), "each that waits has one place");
+        assert!(log.delay != Delay::Orphaned || log.members.is_empty());
         let Some(active) = &log.active else { continue };
         let count = log.members.len() as u32;
         for (at, member) in log.members.iter().enumerate() {
@@ -89,7 +94,8 @@ fn check_work(fanout: &Fanout) {
             let position = if active.position >= count { 0 } else { active.position };
             let ahead = (at as u32 + count - position) % count;
             let in_round = (log.queued || fanout.urgent == Some(LogId(index))) && ahead < active.rest;
-            assert!(in_round || conn.is(Connection::READY), "nobody is left behind unseen");
+            let waits = log.delay == Delay::Waiting;
+            assert!(in_round || waits || conn.is(Connection::READY), "nobody is left behind unseen");
         }
     }
     for slot in 0..fanout.connections.used() {

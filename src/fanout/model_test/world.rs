@@ -2,7 +2,7 @@
 
 use super::super::connection::Connection;
 use super::super::log::Member;
-use super::super::{Cause, Doomed, Fanout, LogId, LogRules, Policy, Settings, Tick};
+use super::super::{Cause, Doomed, Fanout, LogId, LogRules, Moment, Policy, Settings, Tick};
 use super::frames;
 use super::model::Client;
 use super::random::Random;
@@ -40,6 +40,8 @@ pub(super) struct Tried {
     pub(super) conflated: u64,
     pub(super) disconnected: u64,
     pub(super) finished: u64,
+    /// Write delays that were over.
+    pub(super) delays: u64,
     /// By lag, age, stall, budget.
     pub(super) dooms: [u64; 4],
 }
@@ -51,6 +53,7 @@ impl Tried {
         self.full += other.full;
         self.skipped += other.skipped;
         self.conflated += other.conflated;
+        self.delays += other.delays;
         for (all, dooms) in self.dooms.iter_mut().zip(other.dooms) {
             *all += dooms;
         }
@@ -65,6 +68,7 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) logs: Vec<Log>,
     pub(super) tick: Tick,
+    pub(super) now: Moment,
     /// Publications that policies lost, by the rival's count and by the fan-out's.
     pub(super) lost: u64,
     lost_said: u64,
@@ -81,6 +85,7 @@ impl World {
             clients: Vec::new(),
             logs: Vec::new(),
             tick: Tick(0),
+            now: Moment(0),
             lost: 0,
             lost_said: 0,
         }
@@ -101,6 +106,7 @@ impl World {
             61 if self.random.chance(30) => self.disconnect_someone(),
             60..72 => self.writable(),
             72..76 => self.next_tick(),
+            76..80 => self.let_time_pass(),
             _ => self.sweep(),
         }
         self.close_doomed();
@@ -204,7 +210,8 @@ impl World {
             self.clients[who].is_blocked = false;
             self.fanout.writable(self.clients[who].id);
         }
-        while self.fanout.has_work() {
+        while self.fanout.has_work() || self.fanout.has_delayed() {
+            self.let_time_pass();
             if let Some(id) = self.fanout.next() {
                 self.visit(id, 0, 0);
             }

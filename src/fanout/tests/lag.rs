@@ -267,7 +267,7 @@ fn a_single_frame_may_be_larger_than_the_limit() {
 #[test]
 fn a_blocked_member_whose_first_frame_waits_too_long_meets_the_policy() {
     for (policy, cause) in [(Policy::Disconnect, true), (Policy::Skip, false), (Policy::Latest, false)] {
-        let mut stage = Stage::new(LogRules { policy, lag_bytes: 1000, lag_ticks: 5 });
+        let mut stage = Stage::new(LogRules { policy, lag_bytes: 1000, lag_ticks: 5, write_delay_us: 0 });
         let (log, members) = stage.log(1);
         stage.tick = Tick(100);
         stage.block(members[0]);
@@ -292,7 +292,8 @@ fn a_blocked_member_whose_first_frame_waits_too_long_meets_the_policy() {
 
 #[test]
 fn a_member_that_is_not_blocked_does_not_age() {
-    let mut stage = Stage::new(LogRules { policy: Policy::Disconnect, lag_bytes: 1000, lag_ticks: 5 });
+    let mut stage =
+        Stage::new(LogRules { policy: Policy::Disconnect, lag_bytes: 1000, lag_ticks: 5, write_delay_us: 0 });
     let (log, members) = stage.log(1);
     stage.publish(log, "old");
     stage.fanout.enforce(Tick(1000));

@@ -12,7 +12,7 @@ pub(super) const UNLIMITED: usize = usize::MAX;
 
 /// Rules with a lag limit in bytes, and none in time.
 pub(super) fn rules(policy: Policy, lag_bytes: u32) -> LogRules {
-    LogRules { policy, lag_bytes, lag_ticks: u32::MAX }
+    LogRules { policy, lag_bytes, lag_ticks: u32::MAX, write_delay_us: 0 }
 }
 
 /// A fan-out with make-believe sockets.
@@ -36,7 +36,12 @@ impl Stage {
     }
 
     pub(super) fn with(settings: Settings, rules: LogRules) -> Self {
-        Self { fanout: Fanout::new(settings, vec![rules]), tick: Tick(0), sockets: Vec::new(), writes: Vec::new() }
+        Self::with_rules(settings, vec![rules])
+    }
+
+    /// With rules for several logs; those of [`Stage::log`] have the first.
+    pub(super) fn with_rules(settings: Settings, rules: Vec<LogRules>) -> Self {
+        Self { fanout: Fanout::new(settings, rules), tick: Tick(0), sockets: Vec::new(), writes: Vec::new() }
     }
 
     /// A connection whose socket takes everything.
@@ -49,7 +54,12 @@ impl Stage {
 
     /// A log, and this many members.
     pub(super) fn log(&mut self, members: usize) -> (LogId, Vec<ConnectionId>) {
-        let log = self.fanout.open(RulesId(0), Offset(0));
+        self.log_by(RulesId(0), members)
+    }
+
+    /// A log with these rules, and this many members.
+    pub(super) fn log_by(&mut self, rules: RulesId, members: usize) -> (LogId, Vec<ConnectionId>) {
+        let log = self.fanout.open(rules, Offset(0));
         let members: Vec<ConnectionId> = (0..members).map(|_| self.connect()).collect();
         members.iter().for_each(|&member| self.join(log, member));
         (log, members)

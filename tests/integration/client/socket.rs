@@ -114,6 +114,15 @@ impl Socket {
         Some(self.take(count))
     }
 
+    /// What one look at the socket brings, with what was there already; waits for the first byte.
+    #[track_caller]
+    pub(crate) fn read_once(&mut self) -> Vec<u8> {
+        if self.waiting().is_empty() {
+            assert_eq!(self.fill(Instant::now() + PATIENCE), Filled::More);
+        }
+        self.take(self.waiting().len())
+    }
+
     /// All up to and with `end`; `None` if the connection ended before the first byte.
     #[track_caller]
     pub(crate) fn read_through(&mut self, end: &[u8]) -> Option<Vec<u8>> {
