@@ -145,8 +145,8 @@ fn a_kept_run_becomes_a_page_and_a_broken_record_is_named() {
     let path = |name: &str| std::env::temp_dir().join(format!("fanfare-loadtest-{}-{name}", std::process::id()));
     let (records, page) = (path("kept.jsonl"), path("kept.html"));
     let (save, html) = (records.to_str().unwrap(), page.to_str().unwrap());
-    for batch in [&[][..], &["--batch"]] {
-        assert_clean_floor(&[&["--subscribers", "5", "--save", save, "--html", html], batch].concat());
+    for target in ["floor", "floor-batch"] {
+        assert_clean_floor(&["--subscribers", "5", "--save", save, "--html", html, target]);
     }
     let lines = std::fs::read_to_string(&records).unwrap();
     assert_eq!(lines.lines().count(), 2, "{lines}");
