@@ -95,6 +95,8 @@ pub struct ShardCounters {
     pub mailbox_depth: Gauge,
     /// Times the worker was woken.
     pub wakeups: Counter,
+    /// System calls that wrote to connections.
+    pub writes: Counter,
     /// Nanoseconds of turns.
     pub busy_ns: Counter,
     /// Pings sent.

@@ -184,6 +184,11 @@ impl Reading {
             "Times a worker was woken",
             shards().map(|(labels, shard)| (labels, shard.wakeups.get())),
         )?;
+        out.counters(
+            "fanfare_worker_writes",
+            "System calls that wrote to connections; a backlog makes them fewer than the deliveries",
+            shards().map(|(labels, shard)| (labels, shard.writes.get())),
+        )?;
         out.gauges(
             "fanfare_worker_mailbox_depth",
             "Letters that wait in a worker's mailbox",

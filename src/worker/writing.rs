@@ -17,13 +17,16 @@ use crate::protocol::{self, Notice};
 impl Worker {
     /// One sweep: writes to at most [`crate::fanout::Settings::sweep_visits`] connections what they are owed.
     pub(super) fn sweep(&mut self) {
+        let mut writes = 0;
         while let Some(id) = self.fanout.next() {
             let Some(connection) = self.connections.get(id.index) else { continue };
             let (session, reading) = (connection.session, connection.reading);
             let memberships = &self.memberships;
             let mut notice = |log: LogId, missed: Missed| notice(memberships.carried(log), missed);
-            let visited =
-                self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| send(&connection.socket, slices));
+            let visited = self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| {
+                writes += 1;
+                send(&connection.socket, slices)
+            });
             if visited.publications > 0 {
                 let counters = self.counters();
                 let protocol = protocol_of(session).index();
@@ -45,6 +48,7 @@ impl Worker {
                 self.feed_catch_up(id);
             }
         }
+        self.counters().writes.add(writes);
     }
 }
 

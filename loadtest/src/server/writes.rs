@@ -10,7 +10,7 @@ use crate::server::place::Place;
 pub(crate) const FLOOR_WRITES: &str = "floor_writes_total";
 
 /// The counter in a hub's metrics, summed over its labels.
-const HUB_WRITES: &str = "fanfare_writes_total";
+const HUB_WRITES: &str = "fanfare_worker_writes_total";
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -44,13 +44,13 @@ mod tests {
     #[test]
     fn the_counters_are_summed_over_their_labels() {
         assert_eq!(parse("HTTP/1.1 200 OK\r\n\r\n# TYPE floor_writes counter\nfloor_writes_total 42\n"), Some(42));
-        let hub = "fanfare_writes_total{protocol=\"topic\"} 40\nfanfare_writes_total{protocol=\"sse\"} 2\n";
+        let hub = "fanfare_worker_writes_total{worker=\"0\"} 40\nfanfare_worker_writes_total{worker=\"1\"} 2\n";
         assert_eq!(parse(hub), Some(42));
     }
 
     #[test]
     fn a_server_that_counts_no_writes_tells_nothing() {
         assert_eq!(parse("HTTP/1.1 404 Not Found\r\n\r\nfanfare_connections 3\n"), None);
-        assert_eq!(parse("fanfare_writes_total many\n"), None);
+        assert_eq!(parse("fanfare_worker_writes_total many\n"), None);
     }
 }
