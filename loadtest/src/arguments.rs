@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::load::Load;
 use crate::report::keep::Keep;
-use crate::runs::idle::Idle;
+use crate::runs::command::RunCommand;
 use crate::server::target::{FORMS, Target};
 
 const EXAMPLES: &str = "Examples:
@@ -88,21 +88,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         keep: Keep,
     },
-    /// Open connections that do nothing, and look at the server's memory
-    Idle {
-        #[command(flatten)]
-        server: Server,
-        #[command(flatten)]
-        idle: IdleArguments,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        keep: Keep,
-        /// Start this hub, fresh, instead of loading the one at --url
-        #[arg(last = true, num_args = 1..=2, value_names = ["HUB", "CONFIG"], conflicts_with_all = ["url", "pid"])]
-        hub: Vec<PathBuf>,
-    },
+    #[command(flatten)]
+    Subscribers(RunCommand),
     /// Make a page of plots and tables from stored records
     Report {
         /// Files that runs wrote with --save; several become one report
@@ -118,23 +105,21 @@ pub(crate) enum Command {
         #[arg(long)]
         batch: bool,
     },
+    /// Accepts and pings, nothing else; started by `storm` and `liveness`
+    #[command(hide = true)]
+    IdleFloorServer {
+        /// Milliseconds between two pings of a connection
+        #[arg(long)]
+        ping_every: Option<u64>,
+        #[arg(long)]
+        compute_accept: bool,
+    },
     /// Becomes another program that ends with its parent; used for hubs
     #[command(hide = true)]
     RunTied {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-}
-
-/// Which server.
-#[derive(Debug, Args)]
-pub(crate) struct Server {
-    /// The server: ws:// or http://, a loopback address
-    #[arg(long, default_value = "ws://127.0.0.1:8000")]
-    pub(crate) url: String,
-    /// The server's process, for CPU and memory; found by its port if not given
-    #[arg(long)]
-    pub(crate) pid: Option<i32>,
 }
 
 /// Which CPUs.
@@ -146,48 +131,6 @@ pub(crate) struct Cpus {
     /// Keep the generator on this CPU (default: the last one, if there are two)
     #[arg(long, alias = "pin-generator", value_name = "CPU")]
     pub(crate) generator_cpu: Option<usize>,
-}
-
-/// Which idle connections.
-#[derive(Debug, Args)]
-pub(crate) struct IdleArguments {
-    /// Connections whose cost is measured
-    #[arg(long, default_value_t = 10_000)]
-    connections: u32,
-    /// Connections opened before the first look at the memory
-    #[arg(long, default_value_t = 100)]
-    first_connections: u32,
-    /// Topics they are spread over
-    #[arg(long, default_value_t = 1)]
-    topics: u32,
-    /// Handshakes at once
-    #[arg(long, default_value_t = 64)]
-    concurrency: usize,
-    /// Seconds between the last handshake and the look at the memory
-    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
-    settle: f64,
-    /// Connect from 127.0.0.1 to 127.0.0.K
-    #[arg(long, default_value_t = 8, value_name = "K", value_parser = clap::value_parser!(u8).range(1..=254))]
-    source_addresses: u8,
-    /// Topics are called PREFIX-0, PREFIX-1 and so on
-    #[arg(long, default_value = "idle", value_name = "PREFIX")]
-    topic_prefix: String,
-}
-
-impl IdleArguments {
-    /// The run they describe, on a server started for it or not.
-    pub(crate) fn idle(&self, is_server_fresh: bool) -> Idle {
-        Idle {
-            connections: self.connections,
-            is_server_fresh,
-            first_connections: self.first_connections,
-            topics: self.topics,
-            settle_s: self.settle,
-            source_addresses: self.source_addresses,
-            concurrency: self.concurrency,
-            topic_prefix: self.topic_prefix.clone(),
-        }
-    }
 }
 
 #[cfg(test)]

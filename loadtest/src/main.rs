@@ -3,9 +3,10 @@
 //! The walk of a run: `arguments` and a `recipe` describe a `load`, which makes a `scenario`; `server` starts the targets and
 //! looks at what they cost; `client` connects, publishes and reads (`wire` has the bytes and the languages); `verify` compares
 //! what came with what was published, for everybody in their `seating`; `report` says what was found. `runs` has a file for
-//! each kind of run.
+//! each kind of run. Where subscribers come and go, settings and a `subject` describe a run, and an `attendance` verifies it.
 
 mod arguments;
+mod attendance;
 mod client;
 mod clock;
 mod load;
@@ -15,30 +16,27 @@ mod runs;
 mod scenario;
 mod seating;
 mod server;
+mod subject;
 mod verify;
 mod wire;
 
 use std::fmt::Display;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use rustix::process::Pid;
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Command, Cpus, Server};
+use crate::arguments::{Arguments, Command, Cpus};
 use crate::load::Load;
 use crate::recipe::Recipe;
 use crate::report::record::{Run, Session};
 use crate::report::{keep, page};
 use crate::scenario::Scenario;
-use crate::server::endpoint::Endpoint;
 use crate::server::floor::Sending;
-use crate::server::launch::Launched;
-use crate::server::place::Place;
+use crate::server::idle_floor::Duties;
 use crate::server::site::Site;
 use crate::server::target::Target;
 
@@ -91,24 +89,10 @@ fn run(command: Command) -> Result<bool> {
             keep::keep(&report.records(&session)?, &keep)?;
             Ok(report.is_clean())
         }
-        Command::Idle { server, idle, json, keep, hub } => {
-            let session = Session::begin();
-            let idle = idle.idle(!hub.is_empty());
-            client::descriptors::make_room((idle.connections + idle.first_connections) as usize)?;
-            let config = hub.get(1).map(PathBuf::as_path);
-            let report = match hub.first() {
-                Some(program) => {
-                    let hub = Launched::hub(program, config, idle.connections + idle.first_connections, None)?;
-                    runs::idle::run(&idle, &Endpoint::topics(hub.place.clone()), hub.pid())?
-                }
-                None => {
-                    let (place, pid) = resolve(&server)?;
-                    runs::idle::run(&idle, &Endpoint::topics(place), pid?)?
-                }
-            };
-            show(&report, json)?;
-            keep::keep(&session.only("idle", "hub", report.describe(), &report)?, &keep)?;
-            Ok(report.is_clean())
+        Command::Subscribers(command) => runs::command::run(&command),
+        Command::IdleFloorServer { ping_every, compute_accept } => {
+            let duties = Duties { ping_every_ms: ping_every, computes_accept: compute_accept };
+            server::idle_floor::serve(duties).map(|()| true)
         }
         Command::Report { files, output } => {
             let page = page::render(&keep::load(&files)?)?;
@@ -148,15 +132,6 @@ fn cpus_of(targets: &[Target], cpus: &Cpus) -> Result<Option<usize>> {
         server::cpu::pin(&[cpu])?;
     }
     Ok(cpus.server_cpu)
-}
-
-fn resolve(server: &Server) -> Result<(Place, Result<Pid>)> {
-    let place = Place::parse(&server.url)?;
-    let pid = match server.pid {
-        Some(pid) => Pid::from_raw(pid).with_context(|| format!("--pid {pid}: not a process")),
-        None => server::process::listening_on(place.address.port()),
-    };
-    Ok((place, pid))
 }
 
 /// Pins this process to its CPU and returns that of the server: two different ones, or none at all.

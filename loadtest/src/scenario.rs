@@ -252,6 +252,11 @@ pub(crate) fn topic_name(prefix: &str, topic: u32) -> String {
     format!("{prefix}-{topic}")
 }
 
+/// The URL path of topic number `topic` on a fanfare.
+pub(crate) fn topic_path(prefix: &str, topic: u32) -> String {
+    format!("/topics/{}", topic_name(prefix, topic))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

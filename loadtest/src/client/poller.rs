@@ -1,7 +1,7 @@
 //! One epoll, with an alarm finer than its milliseconds.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -84,6 +84,11 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(token), interest.flags())?)
     }
 
+    /// Watches `socket` no more.
+    pub(crate) fn remove(&self, socket: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, socket)?)
+    }
+
     /// Makes the next waits end at `at_ns` of the monotonic clock, to the microsecond.
     pub(crate) fn wake_at(&mut self, at_ns: u64) -> io::Result<()> {
         if self.alarm_ns == at_ns {
@@ -106,9 +111,19 @@ impl Poller {
         if self.alarm_ns <= now_ns || self.alarm_ns > latest_ns {
             self.wake_at(latest_ns)?;
         }
+        self.collect(None, ready)
+    }
+
+    /// Replaces `ready` by what is ready now. Leaves the alarm alone: a poller that is only looked at can itself be
+    /// watched by another one.
+    pub(crate) fn look(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.collect(Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }), ready)
+    }
+
+    fn collect(&mut self, timeout: Option<&rustix::event::Timespec>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
         self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), None) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -125,5 +140,12 @@ impl Poller {
             }
         }
         Ok(())
+    }
+}
+
+impl AsFd for Poller {
+    /// Readable while something that is watched is ready.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }

@@ -52,6 +52,8 @@ pub(crate) trait Watch {
     fn message(&mut self, subscriber: SubscriberId, message: Message<'_>);
     /// The connection ended, for this reason.
     fn closed(&mut self, subscriber: SubscriberId, why: String);
+    /// A ping came; it is answered.
+    fn pinged(&mut self, _subscriber: SubscriberId) {}
 }
 
 /// All subscribers of a run.
@@ -86,6 +88,8 @@ struct Member {
     outbox: Outbox,
     /// Whether the poller waits for room to write.
     blocked: bool,
+    /// Whether what comes is left in the socket.
+    held: bool,
 }
 
 impl Fleet {
@@ -114,7 +118,13 @@ impl Fleet {
                 self.early.push(subscriber);
             }
             let inbox = Inbox::starting_with(early);
-            self.members.push(Member { socket: Some(socket), inbox, outbox: Outbox::default(), blocked: false });
+            self.members.push(Member {
+                socket: Some(socket),
+                inbox,
+                outbox: Outbox::default(),
+                blocked: false,
+                held: false,
+            });
         }
         Ok(())
     }
@@ -127,6 +137,34 @@ impl Fleet {
     /// Where to append frames that `subscriber` sends; [`Fleet::flush`] sends them.
     pub(crate) fn outbox(&mut self, subscriber: SubscriberId) -> &mut Vec<u8> {
         self.members[subscriber.index()].outbox.bytes()
+    }
+
+    /// How many subscribers there ever were.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether the connection of `subscriber` is there.
+    pub(crate) fn is_open(&self, subscriber: SubscriberId) -> bool {
+        self.members[subscriber.index()].socket.is_some()
+    }
+
+    /// Reads nothing more from `subscriber`, as a client does that hangs.
+    pub(crate) fn hold(&mut self, subscriber: SubscriberId) {
+        self.members[subscriber.index()].held = true;
+    }
+
+    /// Reads from `subscriber` again: now what has come meanwhile, later as from all.
+    pub(crate) fn release(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<()> {
+        self.members[subscriber.index()].held = false;
+        // A short read may have the end behind it, which was announced while nobody listened.
+        while self.read(subscriber, watch)? != Reading::Nothing {}
+        Ok(())
+    }
+
+    /// Ends the connection of `subscriber` without a word: [`Watch::closed`] is not called.
+    pub(crate) fn drop_connection(&mut self, subscriber: SubscriberId) {
+        self.members[subscriber.index()].socket = None;
     }
 
     /// Sends what waits for `subscriber`; the rest goes out during later turns.
@@ -168,7 +206,7 @@ impl Fleet {
                 continue;
             }
             let subscriber = SubscriberId(event.token as u32);
-            if event.readable {
+            if event.readable && !self.members[subscriber.index()].held {
                 // Edge triggered: read until less came than was asked for, and to the end if there is one.
                 loop {
                     match self.read(subscriber, watch)? {
@@ -239,9 +277,12 @@ impl Fleet {
                         ending = Some(format!("not understood: {}", excerpt(frame.payload)));
                     }
                 }
-                Opcode::Ping => frame::write_masked(outbox, Opcode::Pong, KEY, frame.payload.len(), |out| {
-                    out.extend_from_slice(frame.payload);
-                }),
+                Opcode::Ping => {
+                    watch.pinged(subscriber);
+                    frame::write_masked(outbox, Opcode::Pong, KEY, frame.payload.len(), |out| {
+                        out.extend_from_slice(frame.payload);
+                    });
+                }
                 Opcode::Pong => {}
                 Opcode::Close => ending = Some(close_text(frame.payload)),
             });

@@ -60,11 +60,11 @@ const DISTRIBUTION_TENTHS: std::ops::RangeInclusive<i32> = 4..=50;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Latency {
     pub(crate) p50_us: f64,
-    p90_us: f64,
+    pub(crate) p90_us: f64,
     pub(crate) p99_us: f64,
-    p999_us: f64,
-    max_us: f64,
-    count: u64,
+    pub(crate) p999_us: f64,
+    pub(crate) max_us: f64,
+    pub(crate) count: u64,
     /// Shares of all deliveries, and the time within which they came; at most 51, for a plot.
     distribution: Vec<(f64, f64)>,
 }

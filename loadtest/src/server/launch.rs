@@ -1,12 +1,12 @@
 //! Starts the servers under test as child processes on a CPU of their own, and ends them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -16,11 +16,15 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use crate::clock;
 use crate::server::cpu;
 use crate::server::floor::{LISTENING, Sending};
+use crate::server::hub_settings::HubSettings;
+use crate::server::idle_floor::Duties;
 use crate::server::place::Place;
 use crate::server::process;
 
 const READY_DEADLINE_NS: u64 = 20_000_000_000;
 const END_DEADLINE_NS: u64 = 3_000_000_000;
+/// Where a hub's words go, in its folder.
+const LOG: &str = "hub.log";
 const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// A server this process started; it ends with this value.
@@ -41,14 +45,28 @@ impl Launched {
 
     /// Starts the floor server, pinned to `server_cpu` if given.
     pub(crate) fn floor(sending: Sending, server_cpu: Option<usize>) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
-        command.arg("floor-server").stdin(Stdio::piped()).stdout(Stdio::piped());
         match sending {
-            Sending::PerPublication => {}
-            Sending::PerBurst => {
-                command.arg("--batch");
-            }
+            Sending::PerPublication => Self::own(&["floor-server"], server_cpu),
+            Sending::PerBurst => Self::own(&["floor-server", "--batch"], server_cpu),
         }
+    }
+
+    /// Starts the floor of connections that do nothing, pinned to `server_cpu` if given.
+    pub(crate) fn idle_floor(duties: Duties, server_cpu: Option<usize>) -> Result<Self> {
+        let mut arguments = vec!["idle-floor-server".to_owned()];
+        if let Some(every_ms) = duties.ping_every_ms {
+            arguments.push(format!("--ping-every={every_ms}"));
+        }
+        if duties.computes_accept {
+            arguments.push("--compute-accept".to_owned());
+        }
+        Self::own(&arguments, server_cpu)
+    }
+
+    /// Starts this program as a server, which says where it listens.
+    fn own(arguments: &[impl AsRef<OsStr>], server_cpu: Option<usize>) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn_pinned(&mut command, server_cpu).context("starting the floor server")?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
@@ -71,40 +89,70 @@ impl Launched {
         connections: u32,
         server_cpu: Option<usize>,
     ) -> Result<Self> {
-        ensure!(binary.is_file(), "{}: no such program; build the hub first", binary.display());
-        let folder = std::env::temp_dir().join(format!("fanfare-loadtest-{}-{}", std::process::id(), clock::now_ns()));
-        fs::create_dir(&folder).with_context(|| format!("{}", folder.display()))?;
-        let mut port = None;
-        let config = match config {
-            Some(config) => config.to_owned(),
-            None => {
-                let free = free_port()?;
-                port = Some(free);
-                let path = folder.join("fanfare.toml");
-                fs::write(&path, hub_config(free, connections)).with_context(|| format!("{}", path.display()))?;
-                path
+        match config {
+            None => Self::hub_with(binary, &HubSettings::for_connections(connections), server_cpu),
+            Some(config) => {
+                let launched = Self::spawn_hub(binary, temporary_folder()?, config, None, server_cpu)?;
+                launched.ready(None, server_cpu)
             }
-        };
-        let log_path = folder.join("hub.log");
-        let log = File::create(&log_path)?;
+        }
+    }
+
+    /// Starts the hub `binary` with `settings` on a free port; returns when it answers that it is ready.
+    pub(crate) fn hub_with(binary: &Path, settings: &HubSettings, server_cpu: Option<usize>) -> Result<Self> {
+        let port = free_port()?;
+        Self::hub_on(binary, settings, port, server_cpu)?.ready(Some(port), server_cpu)
+    }
+
+    /// Starts the hub `binary` with `settings` on `port`, and does not wait for it.
+    pub(crate) fn hub_on(binary: &Path, settings: &HubSettings, port: u16, server_cpu: Option<usize>) -> Result<Self> {
+        let folder = temporary_folder()?;
+        let path = folder.join("fanfare.toml");
+        fs::write(&path, settings.to_toml(port)).with_context(|| format!("{}", path.display()))?;
+        Self::spawn_hub(binary, folder, &path, Some(port), server_cpu)
+    }
+
+    fn spawn_hub(
+        binary: &Path,
+        folder: PathBuf,
+        config: &Path,
+        port: Option<u16>,
+        server_cpu: Option<usize>,
+    ) -> Result<Self> {
+        ensure!(binary.is_file(), "{}: no such program; build the hub first", binary.display());
+        let log = File::create(folder.join(LOG))?;
         // Through this program, so that the hub ends when this process does, even if it is killed.
         let mut command = Command::new(std::env::current_exe().context("finding this program")?);
-        command.arg("run-tied").arg("--").arg(binary).arg("--config").arg(&config).arg("serve");
+        command.arg("run-tied").arg("--").arg(binary).arg("--config").arg(config).arg("serve");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = spawn_pinned(&mut command, server_cpu).with_context(|| format!("starting {}", binary.display()))?;
-        let mut launched = Self { child, place: Place::local(port.unwrap_or(0)), folder: Some(folder) };
-        launched.wait_until_ready(port).with_context(|| {
-            let log = fs::read_to_string(&log_path).unwrap_or_default();
+        Ok(Self { child, place: Place::local(port.unwrap_or(0)), folder: Some(folder) })
+    }
+
+    fn ready(mut self, port: Option<u16>, server_cpu: Option<usize>) -> Result<Self> {
+        self.wait_until_ready(port).with_context(|| {
+            let log = self.folder.as_ref().and_then(|folder| fs::read_to_string(folder.join(LOG)).ok());
+            let log = log.unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             format!("the hub did not get ready; it said:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
         })?;
         if let Some(cpu) = server_cpu {
-            let off = cpu::threads_off(launched.pid(), cpu);
+            let off = cpu::threads_off(self.pid(), cpu);
             if !off.is_empty() {
                 eprintln!("warning: threads of the hub are not on CPU {cpu} alone: {}", off.join(", "));
             }
         }
-        Ok(launched)
+        Ok(self)
+    }
+
+    /// Sends `signal` to the server.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.pid(), signal).context("signalling the server")
+    }
+
+    /// Whether the server has ended, and how.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     fn wait_until_ready(&mut self, mut port: Option<u16>) -> Result<()> {
@@ -181,13 +229,10 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn hub_config(port: u16, connections: u32) -> String {
-    // Twice what is asked for: those of the run before may not be gone when the next ones come.
-    let connections = connections.saturating_mul(2).saturating_add(1_000);
-    format!(
-        "[server]\nlisten = [\"127.0.0.1:{port}\"]\nworkers = 1\n\n[limits]\nconnections = {connections}\n\n\
-         [[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = {{ size = 0 }}\n"
-    )
+fn temporary_folder() -> Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("fanfare-loadtest-{}-{}", std::process::id(), clock::now_ns()));
+    fs::create_dir(&folder).with_context(|| format!("{}", folder.display()))?;
+    Ok(folder)
 }
 
 fn is_ready(place: &Place) -> bool {
@@ -205,14 +250,6 @@ fn is_ready(place: &Place) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hub_gets_one_worker_and_room_for_all_connections() {
-        let config = hub_config(4711, 30_000);
-        for line in ["listen = [\"127.0.0.1:4711\"]", "workers = 1", "connections = 61000", "publish = \"anyone\""] {
-            assert!(config.lines().any(|found| found == line), "{line} in {config}");
-        }
-    }
 
     #[test]
     fn a_hub_that_is_not_there_is_named() {

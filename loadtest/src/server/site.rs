@@ -6,6 +6,7 @@ use rustix::process::Pid;
 use crate::server::cpu;
 use crate::server::endpoint::Endpoint;
 use crate::server::launch::Launched;
+use crate::server::place::Place;
 use crate::server::process;
 use crate::server::target::{Kind, Target};
 
@@ -22,6 +23,11 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// A server that somebody else found or started, and ends: `name` speaks the language of fanfare at `place`.
+    pub(crate) fn known(name: &str, place: &Place, pid: Pid) -> Self {
+        Self { name: name.to_owned(), endpoint: Endpoint::topics(place.clone()), pid: Some(pid), _launched: None }
+    }
+
     /// Starts `target`, with room for `connections`, on `server_cpu` if given; or finds it, if it runs already.
     ///
     /// Panics for [`Kind::Floors`], which is none until [`Target::facing`] says which.

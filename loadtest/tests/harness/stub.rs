@@ -23,11 +23,15 @@ pub(crate) enum Fault {
     HangUp,
     /// `POST` is answered with 403.
     Forbid,
+    /// Every publication wakes a worker, say the metrics, whether somebody listens or not.
+    Wake,
 }
 
+#[derive(Default)]
 struct Topic {
     sockets: Vec<TcpStream>,
     count: u64,
+    posts: u64,
     held: Option<Vec<u8>>,
 }
 
@@ -57,12 +61,21 @@ fn serve(mut stream: TcpStream, topics: &Topics, fault: Fault) -> Option<()> {
         if let Some(key) = header("Sec-WebSocket-Key:") {
             return serve_websocket(stream, &path, &key, topics, fault);
         }
+        if path == "/metrics" {
+            let posts = topics.lock().unwrap().values().map(|topic| topic.posts).sum::<u64>();
+            let wakeups = if fault == Fault::Wake { posts } else { 0 };
+            let text = format!("fanfare_worker_wakeups_total{{worker=\"0\"}} {wakeups}\n");
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+            stream.write_all(answer.as_bytes()).ok()?;
+            continue;
+        }
         let mut body = vec![0; header("Content-Length:")?.parse().ok()?];
         stream.read_exact(&mut body).ok()?;
         if fault == Fault::Forbid {
             stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\nno entry").ok()?;
         } else {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").ok()?;
+            topics.lock().unwrap().entry(path.clone()).or_default().posts += 1;
             publish(topics, &path, &frame(0x82, &body), fault);
         }
     }
@@ -78,7 +91,7 @@ fn serve_websocket(mut stream: TcpStream, path: &str, key: &str, topics: &Topics
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
         );
         stream.write_all(&[answer.as_bytes(), &frame(0x89, b"there?")].concat()).ok()?;
-        let topic = topics.entry(path.to_owned()).or_insert(Topic { sockets: Vec::new(), count: 0, held: None });
+        let topic = topics.entry(path.to_owned()).or_default();
         topic.sockets.push(stream.try_clone().ok()?);
     }
     let (mut has_ponged, mut published_count) = (false, 0);
@@ -87,6 +100,16 @@ fn serve_websocket(mut stream: TcpStream, path: &str, key: &str, topics: &Topics
         if first == 0x8a {
             assert_eq!(payload, b"there?");
             has_ponged = true;
+        } else if first == 0x89 {
+            // Under the lock: publishers write to this socket too.
+            let _topics = topics.lock().unwrap();
+            stream.write_all(&frame(0x8a, &payload)).ok()?;
+        } else if first == 0x88 {
+            let mut topics = topics.lock().unwrap();
+            stream.write_all(&frame(0x88, &payload)).ok()?;
+            let gone = stream.peer_addr().ok()?;
+            topics.get_mut(path)?.sockets.retain(|socket| socket.peer_addr().ok() != Some(gone));
+            return None;
         } else {
             published_count += 1;
             // The first window may be on its way before the ping is read.
@@ -100,9 +123,9 @@ fn publish(topics: &Topics, path: &str, frame: &[u8], fault: Fault) -> Option<()
     let mut topics = topics.lock().unwrap();
     let topic = topics.get_mut(path)?;
     topic.count += 1;
-    let Topic { sockets, count, held } = topic;
+    let Topic { sockets, count, held, posts: _ } = topic;
     let is_tenth = *count % 10 == 0;
-    let last = sockets.len() - 1;
+    let last = sockets.len().checked_sub(1)?;
     for (index, socket) in sockets.iter_mut().enumerate() {
         if index != last {
             socket.write_all(frame).ok();

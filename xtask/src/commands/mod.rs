@@ -2,4 +2,5 @@
 
 pub(crate) mod check;
 pub(crate) mod fuzz;
+mod smoke;
 pub(crate) mod test;

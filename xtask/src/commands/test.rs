@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueEnum;
 
+use crate::commands::smoke;
 use crate::machine::{NodePackages, Place, Program, PythonPackages};
 use crate::run::{Report, Step};
 
@@ -19,6 +20,8 @@ pub(crate) enum Part {
     Interop,
     /// The pages, in headless Chromium.
     Browser,
+    /// Every run of the load harness for a moment: delivery, not speed.
+    Smoke,
 }
 
 /// Runs `parts`, or all of them if there are none.
@@ -48,11 +51,14 @@ pub(crate) fn run(place: &Place, parts: &[Part]) -> anyhow::Result<Report> {
         let cargo = place.cargo("cargo test").args(["test", "--workspace", "--locked", "--no-fail-fast"]);
         report.run_tests(cargo.at_most(Duration::from_secs(900)))?;
     }
-    if !suites_on_the_hub.is_empty()
+    if (!suites_on_the_hub.is_empty() || wanted(Part::Smoke))
         && let Some(hub) = place.hub(&mut report)?
     {
         for suite in suites_on_the_hub {
             report.run_tests(suite.env("FANFARE_BIN", &hub))?;
+        }
+        if wanted(Part::Smoke) {
+            smoke::run(place, &hub, &mut report)?;
         }
     }
     Ok(report)

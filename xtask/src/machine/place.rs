@@ -66,6 +66,12 @@ impl Place {
         Ok(report.run(build)?.then(|| self.built.join("fanfare")))
     }
 
+    /// The load harness, built now in the profile of [`Place::hub`]. `None`, and recorded, if it does not build.
+    pub(crate) fn harness(&self, report: &mut Report) -> anyhow::Result<Option<PathBuf>> {
+        let build = self.cargo("build the harness").args(["build", "--locked", "--package", "fanfare-loadtest"]);
+        Ok(report.run(build)?.then(|| self.built.join("fanfare-loadtest")))
+    }
+
     /// A folder for what a command leaves to look at, beside what cargo builds.
     pub(crate) fn leavings(&self, name: &str) -> PathBuf {
         self.built.join("reports").join(name)

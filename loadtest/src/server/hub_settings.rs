@@ -1,0 +1,109 @@
+//! The configuration of a hub that is started for a run. Pure.
+
+use std::fmt::Write as _;
+
+/// What a run needs of the hub it starts; `None` is the hub's default.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HubSettings {
+    /// Worker threads.
+    pub(crate) workers: u32,
+    /// Connections at once that the run needs.
+    pub(crate) connections: u32,
+    /// Topics of the run.
+    pub(crate) topics: Option<u32>,
+    /// Topics of one connection.
+    pub(crate) subscriptions: Option<u32>,
+    /// Bytes of a request head.
+    pub(crate) header_bytes: Option<u32>,
+    /// Bytes of a message.
+    pub(crate) message_bytes: Option<u32>,
+    /// The silence after which a peer is pinged, and the time it has to answer: a hub looks at a peer it has pinged when
+    /// that time is over, so a longer one would make pings rarer than the interval.
+    pub(crate) ping_interval_ms: Option<u64>,
+    /// How long a drain may take.
+    pub(crate) drain_ms: Option<u64>,
+    /// Bytes that may wait for a subscriber before it is disconnected.
+    pub(crate) lag_bytes: Option<u64>,
+}
+
+impl HubSettings {
+    /// One worker, room for `connections`, and topics that anyone may publish to, without history.
+    pub(crate) fn for_connections(connections: u32) -> Self {
+        Self {
+            workers: 1,
+            connections,
+            topics: None,
+            subscriptions: None,
+            header_bytes: None,
+            message_bytes: None,
+            ping_interval_ms: None,
+            drain_ms: None,
+            lag_bytes: None,
+        }
+    }
+
+    /// The configuration file of a hub on `port` of 127.0.0.1.
+    pub(crate) fn to_toml(&self, port: u16) -> String {
+        // Twice what is asked for: those of the run before may not be gone when the next ones come.
+        let connections = self.connections.saturating_mul(2).saturating_add(1_000);
+        let mut text = format!("[server]\nlisten = [\"127.0.0.1:{port}\"]\nworkers = {}\n", self.workers);
+        let mut line = |key: &str, value: Option<String>| {
+            if let Some(value) = value {
+                // Writing to a String does not fail.
+                let _ = writeln!(text, "{key} = {value}");
+            }
+        };
+        let ms = |value: u64| format!("\"{value}ms\"");
+        line("drain", self.drain_ms.map(ms));
+        line("\n[limits]\nconnections", Some(connections.to_string()));
+        line("topics", self.topics.map(|topics| topics.to_string()));
+        line("subscriptions", self.subscriptions.map(|count| count.to_string()));
+        line("header", self.header_bytes.map(|bytes| bytes.to_string()));
+        line("message", self.message_bytes.map(|bytes| bytes.to_string()));
+        line("\n[liveness]\nping_interval", self.ping_interval_ms.map(ms));
+        line("pong_timeout", self.ping_interval_ms.map(ms));
+        line("\n[[topics]]\npattern", Some("\"*\"".to_owned()));
+        line("publish", Some("\"anyone\"".to_owned()));
+        line("history", Some("{ size = 0 }".to_owned()));
+        let lag = |bytes| format!("{{ policy = \"disconnect\", lag = {bytes} }}");
+        line("slow_consumer", self.lag_bytes.map(lag));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_needs_nothing_special_gets_one_worker_and_room_for_all() {
+        assert_eq!(
+            HubSettings::for_connections(30_000).to_toml(4711),
+            "[server]\nlisten = [\"127.0.0.1:4711\"]\nworkers = 1\n\n[limits]\nconnections = 61000\n\n\
+             [[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = { size = 0 }\n"
+        );
+    }
+
+    #[test]
+    fn what_a_run_asks_for_stands_in_its_section() {
+        let settings = HubSettings {
+            topics: Some(5),
+            ping_interval_ms: Some(1_000),
+            drain_ms: Some(500),
+            lag_bytes: Some(65_536),
+            ..HubSettings::for_connections(1)
+        };
+        let text = settings.to_toml(1);
+        let order = [
+            "drain = \"500ms\"",
+            "[limits]",
+            "topics = 5",
+            "[liveness]",
+            "ping_interval = \"1000ms\"",
+            "pong_timeout = \"1000ms\"",
+            "lag = 65536",
+        ];
+        let places: Vec<Option<usize>> = order.iter().map(|line| text.find(line)).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
+    }
+}
