@@ -86,7 +86,15 @@ impl Liveness {
 
     fn next_look(&self, now: u32, rhythm: Rhythm) -> u32 {
         let remaining = |since: u32, span: u32| span.saturating_sub(elapsed(now, since));
-        let deadline = remaining(self.since, if self.waiting { rhythm.timeout } else { rhythm.interval });
+        // Who answers is due for the next ping an interval after that, which may be before the timeout would be over.
+        let longest = if self.waiting && elapsed(now, self.since) >= rhythm.interval {
+            rhythm.timeout
+        } else if self.waiting {
+            rhythm.timeout.min(rhythm.interval)
+        } else {
+            rhythm.interval
+        };
+        let deadline = remaining(self.since, longest);
         let schedule = remaining(self.pinged, rhythm.interval);
         let wait = match (rhythm.on_schedule, self.waiting) {
             (false, _) => deadline,

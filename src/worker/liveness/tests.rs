@@ -53,6 +53,13 @@ fn a_peer_that_answers_is_pinged_each_interval_and_lives() {
 }
 
 #[test]
+fn a_timeout_longer_than_the_interval_does_not_stretch_the_interval() {
+    let patient = Rhythm { interval: 10, timeout: 35, on_schedule: false };
+    assert_eq!(watch(patient, 0, 50, |_| true), (vec![10, 20, 30, 40, 50], None));
+    assert_eq!(watch(patient, 0, 900, |now| now < 20), (vec![10, 20], Some(55)));
+}
+
+#[test]
 fn a_peer_that_stops_answering_is_given_up_after_its_last_ping() {
     assert_eq!(watch(LAZY, 0, 9000, |now| now < 500), (vec![250, 500], Some(600)));
 }
