@@ -10,6 +10,7 @@ use crate::load::Load;
 use crate::report::keep::Keep;
 use crate::runs::command::RunCommand;
 use crate::server::target::{FORMS, Target};
+use crate::server::way::Way;
 
 const EXAMPLES: &str = "Examples:
   A hub on port 8000, 1,000 subscribers of one topic, one publication in flight:
@@ -99,11 +100,13 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// The bare send loop itself; started for the targets floor and floor-batch
+    /// The bare send loop itself; started for the targets whose names begin with floor
     #[command(hide = true)]
     FloorServer {
         #[arg(long)]
         batch: bool,
+        #[arg(long, value_delimiter = ',', default_value = "send")]
+        ways: Vec<Way>,
     },
     /// Accepts and pings, nothing else; started by `storm` and `liveness`
     #[command(hide = true)]

@@ -103,8 +103,8 @@ fn run(command: Command) -> Result<bool> {
             Ok(true)
         }
         Command::RunTied { command } => server::launch::run_tied(&command).map(|()| true),
-        Command::FloorServer { batch } => {
-            server::floor::serve(if batch { Sending::PerBurst } else { Sending::PerPublication })?;
+        Command::FloorServer { batch, ways } => {
+            server::floor::serve(if batch { Sending::PerBurst } else { Sending::PerPublication }, &ways)?;
             Ok(true)
         }
     }

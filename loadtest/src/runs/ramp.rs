@@ -17,6 +17,7 @@ use crate::server::floor::Sending;
 use crate::server::hub_settings::HubSettings;
 use crate::server::launch::Launched;
 use crate::server::site::Site;
+use crate::server::way::Way;
 use crate::subject::{Loaded, Subject};
 
 /// Publications that were due and not made, from which on a step has failed: a few are those of the last millisecond.
@@ -261,7 +262,7 @@ pub(crate) fn run(ramp: &Ramp, subject: &Subject) -> Result<RampReport> {
     let server = subject.open(&HubSettings::for_connections(ramp.subscribers))?;
     let mut report = RampReport { run: ramp.clone(), curves: Vec::new(), at_share: None };
     let floor = match ramp.at_share.is_some() || ramp.floor {
-        true => Some(Loaded::from(Launched::floor(Sending::PerPublication, server.cpu)?)),
+        true => Some(Loaded::from(Launched::floor(Sending::PerPublication, &[Way::Send], server.cpu)?)),
         false => None,
     };
     match (ramp.at_share, &floor) {

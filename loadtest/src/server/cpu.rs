@@ -87,6 +87,31 @@ fn parse_stat(text: &str) -> Option<(u64, u64)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
+/// The kernel's thread that does the network work of a CPU which it puts off: what is sent over loopback may be received
+/// there, and then costs the sender nothing by its own clock.
+#[derive(Debug)]
+pub(crate) struct SoftIrqThread {
+    schedstat: String,
+}
+
+impl SoftIrqThread {
+    /// That of the CPU this thread is pinned to; `None` if it is not pinned to one, or if that thread cannot be seen.
+    pub(crate) fn of_this_cpu() -> Option<Self> {
+        let cpus = available().ok()?;
+        let [cpu] = cpus[..] else { return None };
+        let name = format!("ksoftirqd/{cpu}");
+        let mut processes = fs::read_dir("/proc").ok()?.flatten().map(|process| process.path());
+        let path =
+            processes.find(|path| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name))?;
+        Some(Self { schedstat: path.join("schedstat").to_str()?.to_owned() })
+    }
+
+    /// The time it has run, in ns.
+    pub(crate) fn run_time_ns(&self) -> u64 {
+        fs::read_to_string(&self.schedstat).ok().and_then(|text| parse_schedstat(&text)).unwrap_or(0)
+    }
+}
+
 /// The CPUs this thread may run on.
 pub(crate) fn available() -> Result<Vec<usize>> {
     let set = sched_getaffinity(None).context("reading the CPU affinity")?;

@@ -16,6 +16,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::clock;
 use crate::server::burst::Burst;
+use crate::server::egress::Egress;
+use crate::server::way::Way;
 use crate::server::writes::FLOOR_WRITES;
 use crate::wire::dialect::{Envelope, asked, write_publication};
 use crate::wire::frame::{self, Frame, Opcode, Writer};
@@ -52,12 +54,13 @@ pub(crate) enum Sending {
     PerBurst,
 }
 
-/// Serves on a free port of 127.0.0.1, which it prints, until standard input ends.
-pub(crate) fn serve(sending: Sending) -> Result<()> {
+/// Serves, sending by `ways` in turn, on a free port of 127.0.0.1, which it prints, until standard input ends.
+pub(crate) fn serve(sending: Sending, ways: &[Way]) -> Result<()> {
     let listener = listener()?;
     listener.set_nonblocking(true)?;
     let mut floor = Floor {
         sending,
+        egress: Egress::new(ways)?,
         poller: Poller::new()?,
         clients: Vec::new(),
         topics: Vec::new(),
@@ -80,7 +83,7 @@ pub(crate) fn serve(sending: Sending) -> Result<()> {
         floor.poller.wait(1000, &mut ready)?;
         for event in &ready {
             match event.token {
-                PARENT => return Ok(()),
+                PARENT => return floor.egress.tell(),
                 LISTENER => floor.accept(&listener)?,
                 client => floor.read(client as usize)?,
             }
@@ -101,6 +104,7 @@ fn listener() -> Result<TcpListener> {
 
 struct Floor {
     sending: Sending,
+    egress: Egress,
     poller: Poller,
     clients: Vec<Option<Client>>,
     topics: Vec<Topic>,
@@ -139,6 +143,7 @@ impl Floor {
                 Ok((socket, _)) => {
                     socket.set_nonblocking(true)?;
                     socket.set_nodelay(true)?;
+                    self.egress.add(&socket)?;
                     self.poller.add(&socket, self.clients.len() as u64, Interest::Read)?;
                     self.clients.push(Some(Client::new(socket)));
                 }
@@ -156,8 +161,7 @@ impl Floor {
             Ok((count, _)) if count > 0 => start + count,
             Err(Errno::AGAIN | Errno::INTR) => start,
             Ok(_) | Err(_) => {
-                self.forget(number);
-                return Ok(());
+                return self.forget(number);
             }
         };
         let Some(&topic_number) = client.topics.first() else { return self.shake_hands(number, filled) };
@@ -176,21 +180,21 @@ impl Floor {
                 Opcode::Ping | Opcode::Pong => {}
             });
         if closing || drained.is_err() {
-            self.forget(number);
-            return Ok(());
+            return self.forget(number);
         }
         self.send_to_topic(topic_number, start, &ends)
     }
 
     /// Sends the frames that begin at `start` and end at `ends`, or owes them until the turn is over.
     fn send_to_topic(&mut self, topic: usize, start: usize, ends: &[usize]) -> Result<()> {
-        let Self { sending, clients, topics, has_several, turn, writes, burst, .. } = self;
+        let Self { sending, egress, clients, topics, has_several, turn, writes, burst, .. } = self;
         let members = &topics[topic].members;
+        let sockets = members.iter().filter_map(|&member| Some(&clients[member].as_ref()?.socket));
         match sending {
             Sending::PerPublication => {
                 let mut from = start;
                 for &end in ends {
-                    *writes += send_to_all(clients, members, &burst[from..end])?;
+                    *writes += egress.send(sockets.clone(), &burst[from..end], &[end - from], send_rest)?;
                     from = end;
                 }
                 burst.clear();
@@ -198,7 +202,8 @@ impl Floor {
             Sending::PerBurst if ends.is_empty() => {}
             Sending::PerBurst if *has_several => turn.owe(start..burst.len(), members),
             Sending::PerBurst => {
-                *writes += send_to_all(clients, members, &burst[start..])?;
+                // Here a read is the whole burst, which begins at its first byte.
+                *writes += egress.send(sockets, burst, ends, send_rest)?;
                 burst.clear();
             }
         }
@@ -207,9 +212,10 @@ impl Floor {
 
     /// Sends what is owed from this turn.
     fn end_turn(&mut self) -> Result<()> {
-        let Self { clients, turn, writes, burst, .. } = self;
+        let Self { egress, clients, turn, writes, burst, .. } = self;
         turn.settle(burst, |client, frames| {
-            *writes += send_to_all(clients, &[client], frames)?;
+            let socket = clients[client].as_ref().map(|client| &client.socket);
+            *writes += egress.send_one(socket.into_iter(), frames, send_rest)?;
             Ok::<_, anyhow::Error>(())
         })?;
         burst.clear();
@@ -224,9 +230,9 @@ impl Floor {
                 let metrics = format!("{FLOOR_WRITES} {}\n", self.writes);
                 let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{metrics}", metrics.len());
                 send_rest(&client.socket, answer.as_bytes())?;
-                self.forget(number);
+                return self.forget(number);
             } else if client.head.len() > handshake::HEAD_LIMIT_BYTES {
-                self.forget(number);
+                return self.forget(number);
             }
             return Ok(());
         };
@@ -248,12 +254,13 @@ impl Floor {
     }
 
     /// Closes the socket. Its number is not used again: runs of a comparison need some thousands of them.
-    fn forget(&mut self, number: usize) {
-        if let Some(client) = self.clients[number].take() {
-            for topic in client.topics {
-                self.topics[topic].members.retain(|&member| member != number);
-            }
+    fn forget(&mut self, number: usize) -> Result<()> {
+        let Some(client) = self.clients[number].take() else { return Ok(()) };
+        self.egress.remove(&client.socket)?;
+        for topic in client.topics {
+            self.topics[topic].members.retain(|&member| member != number);
         }
+        Ok(())
     }
 }
 
@@ -277,24 +284,6 @@ impl Topic {
             Envelope::Json => write_publication(out, &self.name, EPOCH, self.offset, frame.payload.len(), payload),
         }
     }
-}
-
-/// One `send` to each of `members`; returns how many it took.
-fn send_to_all(clients: &[Option<Client>], members: &[usize], frames: &[u8]) -> Result<u64> {
-    let mut writes = 0;
-    for &member in members {
-        if let Some(client) = &clients[member] {
-            writes += 1;
-            match send(&client.socket, frames, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(count) if count == frames.len() => {}
-                Ok(count) => writes += send_rest(&client.socket, &frames[count..])?,
-                Err(Errno::AGAIN) => writes += send_rest(&client.socket, frames)?,
-                // Its end is read in a moment.
-                Err(_) => {}
-            }
-        }
-    }
-    Ok(writes)
 }
 
 /// Sends all of `bytes`, waiting for room; returns how many writes it took.

@@ -20,6 +20,7 @@ use crate::server::hub_settings::HubSettings;
 use crate::server::idle_floor::Duties;
 use crate::server::place::Place;
 use crate::server::process;
+use crate::server::way::{self, Way};
 
 const READY_DEADLINE_NS: u64 = 20_000_000_000;
 const END_DEADLINE_NS: u64 = 3_000_000_000;
@@ -43,12 +44,14 @@ impl Launched {
         pid_of(&self.child)
     }
 
-    /// Starts the floor server, pinned to `server_cpu` if given.
-    pub(crate) fn floor(sending: Sending, server_cpu: Option<usize>) -> Result<Self> {
+    /// Starts the floor server, sending by `ways` in turn, pinned to `server_cpu` if given.
+    pub(crate) fn floor(sending: Sending, ways: &[Way], server_cpu: Option<usize>) -> Result<Self> {
+        let mut arguments = vec!["floor-server".to_owned(), "--ways".to_owned(), way::listed(ways)];
         match sending {
-            Sending::PerPublication => Self::own(&["floor-server"], server_cpu),
-            Sending::PerBurst => Self::own(&["floor-server", "--batch"], server_cpu),
+            Sending::PerPublication => {}
+            Sending::PerBurst => arguments.push("--batch".to_owned()),
         }
+        Self::own(&arguments, server_cpu)
     }
 
     /// Starts the floor of connections that do nothing, pinned to `server_cpu` if given.
@@ -197,18 +200,27 @@ pub(crate) fn run_tied(command: &[OsString]) -> Result<()> {
 
 /// SIGTERM, a little patience, SIGKILL.
 fn end(child: &mut Child) {
-    // The floor server ends when its standard input does.
-    drop(child.stdin.take());
+    // The floor server ends when its standard input does, and may have something to say before.
+    if child.stdin.take().is_some() && has_ended(child) {
+        return;
+    }
     let _ = kill_process(pid_of(child), Signal::TERM);
+    if !has_ended(child) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Whether it ends within the deadline.
+fn has_ended(child: &mut Child) -> bool {
     let deadline_ns = clock::now_ns() + END_DEADLINE_NS;
     while clock::now_ns() < deadline_ns {
         match child.try_wait() {
             Ok(None) => thread::sleep(POLL_EVERY),
-            Ok(Some(_)) | Err(_) => return,
+            Ok(Some(_)) | Err(_) => return true,
         }
     }
-    let _ = child.kill();
-    let _ = child.wait();
+    false
 }
 
 fn pid_of(child: &Child) -> Pid {

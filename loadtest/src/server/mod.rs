@@ -3,6 +3,7 @@
 
 mod burst;
 pub(crate) mod cpu;
+mod egress;
 pub(crate) mod endpoint;
 pub(crate) mod floor;
 pub(crate) mod hub_settings;
@@ -11,6 +12,8 @@ pub(crate) mod launch;
 pub(crate) mod memory_peak;
 pub(crate) mod place;
 pub(crate) mod process;
+mod ring;
 pub(crate) mod site;
 pub(crate) mod target;
+pub(crate) mod way;
 pub(crate) mod writes;

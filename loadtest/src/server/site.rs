@@ -33,7 +33,7 @@ impl Site {
     /// Panics for [`Kind::Floors`], which is none until [`Target::facing`] says which.
     pub(crate) fn open(target: &Target, connections: u32, server_cpu: Option<usize>) -> Result<Self> {
         let launched = match &target.kind {
-            Kind::Floor(sending) => Launched::floor(*sending, server_cpu)?,
+            Kind::Floor(sending, ways) => Launched::floor(*sending, ways, server_cpu)?,
             Kind::Floors => unreachable!("invariant: `facing` has chosen a floor"),
             Kind::Program { path, config } => Launched::hub(path, config.as_deref(), connections, server_cpu)?,
             Kind::Running { endpoint, pid } => {

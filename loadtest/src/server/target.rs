@@ -11,12 +11,16 @@ use crate::client::publisher::PublishBy;
 use crate::server::endpoint::Endpoint;
 use crate::server::floor::Sending;
 use crate::server::place::Place;
+use crate::server::way::{self, Way};
 use crate::wire::dialect::{App, Dialect, Envelope, Template};
 
 /// What can be written, for help and errors.
 pub(crate) const FORMS: &str = "\
   floor             a bare send loop: one send per publication and subscriber
   floor-batch       the same, but everything a connection is owed at once goes in one send
+  floor-uring       floor by io_uring: one io_uring_enter for 64 subscribers
+  floor:WAY[,WAY…]  floor in other ways (floor-batch likewise): send, sendmsg (a slice per frame), uring:COUNT (one io_uring_enter
+                    for COUNT subscribers). Several take turns by chance; what each cost is told on standard error at the end
   floors            floor where one publication is in flight, floor-batch where more are
   hub:PATH[,CONFIG] a fanfare program, started with one worker or with this configuration; an existing file means the same
   ws://127.0.0.1:PORT
@@ -28,6 +32,9 @@ pub(crate) const FORMS: &str = "\
   pusher+ws://127.0.0.1:PORT/app/KEY?id=APP&secret=SECRET
                     a running server of the Pusher protocol
 Any of them can be given a name (NAME=TARGET), and a running one its process (TARGET#pid=N), if its port does not tell.";
+
+/// Sends of one system call of `floor-uring`: as many as a sweep of the hub has.
+const SWEEP: u32 = 64;
 
 /// One target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +48,8 @@ pub(crate) struct Target {
 /// The kinds of target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A send loop of this harness, started for the run.
-    Floor(Sending),
+    /// A send loop of this harness, started for the run: what it sends at once, and the ways that take turns in sending it.
+    Floor(Sending, Vec<Way>),
     /// Whichever floor fits the load.
     Floors,
     /// A hub's program, started for the run.
@@ -67,16 +74,16 @@ impl Target {
         match self.kind {
             Kind::Floors => Self {
                 name: self.name.clone(),
-                kind: Kind::Floor(if in_bursts { Sending::PerBurst } else { Sending::PerPublication }),
+                kind: Kind::bare(if in_bursts { Sending::PerBurst } else { Sending::PerPublication }),
             },
-            Kind::Floor(_) | Kind::Program { .. } | Kind::Running { .. } => self.clone(),
+            Kind::Floor(..) | Kind::Program { .. } | Kind::Running { .. } => self.clone(),
         }
     }
 
     /// Whether it is started for a run; else it runs already.
     pub(crate) fn is_started(&self) -> bool {
         match self.kind {
-            Kind::Floor(_) | Kind::Floors | Kind::Program { .. } => true,
+            Kind::Floor(..) | Kind::Floors | Kind::Program { .. } => true,
             Kind::Running { .. } => false,
         }
     }
@@ -84,12 +91,19 @@ impl Target {
     /// Refuses what a floor cannot do: it has no HTTP.
     pub(crate) fn check(&self, publish_by: PublishBy) -> Result<()> {
         match self.kind {
-            Kind::Floor(_) | Kind::Floors => {
+            Kind::Floor(..) | Kind::Floors => {
                 ensure!(publish_by == PublishBy::Ws, "{}: a floor knows only WebSocket publishers", self.name);
             }
             Kind::Program { .. } | Kind::Running { .. } => {}
         }
         Ok(())
+    }
+}
+
+impl Kind {
+    /// A floor that calls `send`.
+    fn bare(sending: Sending) -> Self {
+        Self::Floor(sending, vec![Way::Send])
     }
 }
 
@@ -109,10 +123,15 @@ impl FromStr for Target {
 /// A kind, and what it is called unless it is given a name.
 fn parse(text: &str) -> Result<(Kind, String)> {
     let kind = match text {
-        "floor" => Kind::Floor(Sending::PerPublication),
-        "floor-batch" => Kind::Floor(Sending::PerBurst),
+        "floor" => Kind::bare(Sending::PerPublication),
+        "floor-batch" => Kind::bare(Sending::PerBurst),
+        "floor-uring" => Kind::Floor(Sending::PerPublication, vec![Way::Uring(SWEEP)]),
         "floors" => Kind::Floors,
-        _ => return parse_server(text),
+        _ => match text.split_once(':') {
+            Some(("floor", ways)) => Kind::Floor(Sending::PerPublication, way::parse_list(ways)?),
+            Some(("floor-batch", ways)) => Kind::Floor(Sending::PerBurst, way::parse_list(ways)?),
+            None | Some(_) => return parse_server(text),
+        },
     };
     Ok((kind, text.to_owned()))
 }
@@ -204,12 +223,20 @@ mod tests {
 
     #[test]
     fn floors_are_known_by_name_and_chosen_by_load() {
-        assert_eq!(target("floor").kind, Kind::Floor(Sending::PerPublication));
-        assert_eq!(target("floor-batch").kind, Kind::Floor(Sending::PerBurst));
+        assert_eq!(target("floor").kind, Kind::bare(Sending::PerPublication));
+        assert_eq!(target("floor-batch").kind, Kind::bare(Sending::PerBurst));
         let floors = target("bare=floors");
-        assert_eq!(floors.facing(false), Target { name: "bare".into(), kind: Kind::Floor(Sending::PerPublication) });
-        assert_eq!(floors.facing(true).kind, Kind::Floor(Sending::PerBurst));
+        assert_eq!(floors.facing(false), Target { name: "bare".into(), kind: Kind::bare(Sending::PerPublication) });
+        assert_eq!(floors.facing(true).kind, Kind::bare(Sending::PerBurst));
         assert_eq!(target("floor").facing(true), target("floor"));
+    }
+
+    #[test]
+    fn a_floor_sends_in_the_ways_that_are_named() {
+        assert_eq!(target("floor-uring").kind, Kind::Floor(Sending::PerPublication, vec![Way::Uring(64)]));
+        let ways = vec![Way::Send, Way::SendMsg, Way::Uring(1024)];
+        assert_eq!(target("floor-batch:send,sendmsg,uring:1024").kind, Kind::Floor(Sending::PerBurst, ways));
+        assert_eq!(target("ring=floor:uring:8").name, "ring");
     }
 
     #[test]
@@ -257,6 +284,7 @@ mod tests {
             ("ws://127.0.0.1:8000/topics/a", "{topic}"),
             ("centrifuge+ws://127.0.0.1:8000", "path"),
             ("pusher+ws://127.0.0.1:8000/app/k?id=1", "secret"),
+            ("floor:uring", "uring:COUNT"),
             ("ftp://127.0.0.1:8000", "one of"),
             ("ws://127.0.0.1:8000#pid=x", "process"),
         ] {
