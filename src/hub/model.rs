@@ -29,6 +29,9 @@ mod sync {
     use std::collections::VecDeque;
     use std::sync::PoisonError;
 
+    // Used under a topic's lock only: nothing to schedule.
+    pub(super) use std::sync::atomic::AtomicBool;
+
     pub(super) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
     pub(super) use loom::sync::{Mutex, MutexGuard};
 

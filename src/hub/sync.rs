@@ -6,7 +6,7 @@
 use std::sync::PoisonError;
 pub(super) use std::sync::{Mutex, MutexGuard};
 
-pub(super) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Locks, also after a panic of another holder: every critical section here leaves its data whole at each step, and one
 /// broken connection must not stop a topic for all.

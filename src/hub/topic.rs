@@ -17,7 +17,7 @@ use super::outcome::{Outcome, Receipt};
 use super::position::{Epoch, Offset, Position};
 use super::publication::{Draft, Prepared};
 use super::room::Reserved;
-use super::sync::{AtomicU32, Mutex, Ordering, lock};
+use super::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 use super::topic_name::TopicName;
 use super::worker_set::{WorkerId, WorkerSet};
 
@@ -25,7 +25,7 @@ use super::worker_set::{WorkerId, WorkerSet};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(pub u64);
 
-/// A named stream that clients join. 104 bytes without history, its reference counts included: there may be millions.
+/// A named stream that clients join. 96 bytes without history, its reference counts included: there may be millions.
 ///
 /// While anyone holds it, it is the one topic of its name: it is freed only when the registry's is the last reference.
 #[derive(Debug)]
@@ -34,6 +34,11 @@ pub struct Topic {
     name: TopicName,
     epoch: Epoch,
     rules: u16,
+    /// [`Budget`] has an entry of this topic (or holds it in hand): it must if there is history. Like [`Topic::in_idle`]
+    /// part of the state and used under its lock only; there it would take 8 bytes, and here is room for it.
+    in_budget: AtomicBool,
+    /// [`Idle`] has an entry of this topic (or holds it in hand): it must if nobody needs the topic.
+    in_idle: AtomicBool,
     /// Written under the lock, so that it is exact there; read without it elsewhere.
     subscribers: AtomicU32,
     state: Mutex<State>,
@@ -46,23 +51,22 @@ struct State {
     history: Option<Box<History>>,
     /// The workers with subscribers.
     interest: WorkerSet,
-    /// [`Budget`] has an entry of this topic (or holds it in hand): it must if there is history.
-    in_budget: bool,
-    /// [`Idle`] has an entry of this topic (or holds it in hand): it must if nobody needs the topic.
-    in_idle: bool,
 }
 
 impl Topic {
     /// A topic that is listed in [`Idle`] by its maker.
     pub(super) fn new(id: TopicId, name: TopicName, rules: u16, epoch: Epoch, workers: usize) -> Self {
-        let state = State {
-            top: Offset(0),
-            history: None,
-            interest: WorkerSet::over(workers),
-            in_budget: false,
-            in_idle: true,
-        };
-        Self { id, name, epoch, rules, subscribers: AtomicU32::new(0), state: Mutex::new(state) }
+        let state = State { top: Offset(0), history: None, interest: WorkerSet::over(workers) };
+        Self {
+            id,
+            name,
+            epoch,
+            rules,
+            in_budget: AtomicBool::new(false),
+            in_idle: AtomicBool::new(true),
+            subscribers: AtomicU32::new(0),
+            state: Mutex::new(state),
+        }
     }
 
     /// Its number.
@@ -168,7 +172,7 @@ impl Topic {
         }
         let before = self.subscribers.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "more subscribers left than joined");
-        self.list_if_idle(&mut state, idle);
+        self.list_if_idle(&state, idle);
     }
 
     /// What is kept for someone who starts at `start`, at most `limit`; nothing changes.
@@ -218,9 +222,9 @@ impl Topic {
         };
         // A topic may be quiet for long after its history has expired.
         state.history.take_if(|history| history.is_empty());
-        state.in_budget = false;
-        self.enroll(&mut state, budget);
-        self.list_if_idle(&mut state, idle);
+        self.in_budget.store(false, Ordering::Relaxed);
+        self.enroll(&state, budget);
+        self.list_if_idle(&state, idle);
         drop(state);
         gone.len()
     }
@@ -228,9 +232,10 @@ impl Topic {
     /// Asked by the holder of this topic's entry in [`Idle`]: whether it stays there. If not, it comes back when nobody
     /// needs the topic any more.
     pub(super) fn stays_idle(&self) -> bool {
-        let mut state = lock(&self.state);
-        state.in_idle = self.is_idle(&state);
-        state.in_idle
+        let state = lock(&self.state);
+        let stays = self.is_idle(&state);
+        self.in_idle.store(stays, Ordering::Relaxed);
+        stays
     }
 
     /// Whether nobody subscribes and nothing is kept.
@@ -242,16 +247,16 @@ impl Topic {
         self.subscribers() == 0 && state.history().is_empty()
     }
 
-    fn enroll(self: &Arc<Self>, state: &mut State, budget: &Budget) {
-        if let (false, Some(expiry)) = (state.in_budget, state.history().expiry()) {
-            state.in_budget = true;
+    fn enroll(self: &Arc<Self>, state: &State, budget: &Budget) {
+        if let (false, Some(expiry)) = (self.in_budget.load(Ordering::Relaxed), state.history().expiry()) {
+            self.in_budget.store(true, Ordering::Relaxed);
             budget.enroll(Arc::clone(self), expiry);
         }
     }
 
-    fn list_if_idle(self: &Arc<Self>, state: &mut State, idle: &Idle) {
-        if !state.in_idle && self.is_idle(state) {
-            state.in_idle = true;
+    fn list_if_idle(self: &Arc<Self>, state: &State, idle: &Idle) {
+        if !self.in_idle.load(Ordering::Relaxed) && self.is_idle(state) {
+            self.in_idle.store(true, Ordering::Relaxed);
             idle.push(Arc::clone(self));
         }
     }

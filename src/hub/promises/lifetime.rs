@@ -1,13 +1,18 @@
 //! Topics come and go by themselves, and nobody notices.
 
 use super::stage::{TTL, config, drained, hub, hub_of, join, name, pop, publish};
-use crate::hub::{Recovery, Start, WorkerId};
+use crate::hub::{Recovery, Start, Topic, WorkerId};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
+
+#[test]
+fn a_topic_without_history_takes_80_bytes_and_its_reference_counts() {
+    assert_eq!(size_of::<Topic>(), 80);
+}
 
 #[test]
 fn a_topic_that_nobody_needs_is_freed_and_its_next_life_has_a_higher_epoch() {
