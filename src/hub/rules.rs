@@ -20,13 +20,10 @@ impl Rules {
     }
 
     /// The index of the first rules whose pattern matches `name`.
-    ///
-    /// # Panics
-    /// With more than 65,535 patterns.
     pub(super) fn resolve(&self, name: &str) -> u16 {
         let built_in = self.list.len() - 1;
         let index = self.list.iter().position(|rules| rules.covers(name)).unwrap_or(built_in);
-        u16::try_from(index).expect("invariant: a configuration has fewer than 65,536 patterns")
+        u16::try_from(index).expect("invariant: the configuration allows 1,000 patterns")
     }
 }
 

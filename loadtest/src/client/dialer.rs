@@ -1,6 +1,6 @@
 //! Opens connections while other things go on: a turn at a time, and a connection that fails is told and not the end.
 //!
-//! [`connector`](crate::client::connector) is for those who have nothing else to do until all are open.
+//! [`connector`] is for those who have nothing else to do until all are open.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};

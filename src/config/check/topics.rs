@@ -12,17 +12,7 @@ use super::report::Report;
 /// Beyond it nobody would call it live, and nothing more is saved.
 const LONGEST_WRITE_DELAY: Span = Span::secs(1);
 
-/// Each new topic is matched against them one after the other, and a topic holds the number of its rules in 16 bits.
-const PATTERNS: usize = 1000;
-
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
-    if config.topics.len() > PATTERNS {
-        let mistake = Mistake::new(format!("{} `[[topics]]` are too many", config.topics.len()));
-        report.mistake(
-            &KeyPath::of("topics"),
-            mistake.remark(format!("at most {PATTERNS}: patterns take many topics each")),
-        );
-    }
     for (index, rules) in config.topics.iter().enumerate() {
         let path = KeyPath::of("topics").index(index);
         if rules.pattern.is_empty() {

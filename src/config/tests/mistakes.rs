@@ -116,12 +116,6 @@ fn what_needs_a_topic_is_refused_without_one() {
 }
 
 #[test]
-fn more_patterns_than_a_name_can_be_matched_against_in_time_are_refused() {
-    let patterns: String = (0..1001).map(|number| format!("[[topics]]\npattern = \"topic-{number}\"\n")).collect();
-    assert_says(&patterns, &["1001 `[[topics]]` are too many", "at most 1000"]);
-}
-
-#[test]
 fn limits_without_room_are_refused_where_they_were_written() {
     for key in [
         "connections = 0",
