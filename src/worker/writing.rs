@@ -92,14 +92,17 @@ fn send(socket: &OwnedFd, slices: &[IoSlice<'_>], scratch: &mut [u8]) -> Sent {
     }
 }
 
-/// Copies `slices` one behind the other to the front of `room` and says how long they are; `None` if they do not fit.
+/// Copies `slices` one behind the other to the front of `room` and says how long they are; `None`, and nothing is copied,
+/// if they do not fit.
 fn join(slices: &[IoSlice<'_>], room: &mut [u8]) -> Option<usize> {
-    let mut at = 0;
+    let mut rest = room.get_mut(..slices.iter().map(|slice| slice.len()).sum())?;
+    let bytes = rest.len();
     for slice in slices {
-        room.get_mut(at..at + slice.len())?.copy_from_slice(slice);
-        at += slice.len();
+        let (front, behind) = rest.split_at_mut(slice.len());
+        front.copy_from_slice(slice);
+        rest = behind;
     }
-    Some(at)
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -112,7 +115,9 @@ mod tests {
         let slices = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cdef")];
         assert_eq!(join(&slices, &mut room), Some(6));
         assert_eq!(&room, b"abcdef");
+        room.fill(0);
         assert_eq!(join(&slices, &mut room[..5]), None);
+        assert_eq!(room, [0; 6]);
     }
 
     #[test]
