@@ -30,6 +30,10 @@ const DEFER_ACCEPT_S: libc::c_int = 1;
 /// How often the floor looks whom to ping; the hub's wheel has the same step.
 const TICK_NS: u64 = 100_000_000;
 
+/// Clients are pinged this far apart in the order they came, all of them in a round as it is a prime: no server can ping in
+/// that order, which is the order of the kernel's memory, too, since it depends on when each was last heard.
+const STRIDE: usize = 2_654_435_761;
+
 /// A floor that was forgotten ends by itself.
 const LIFETIME_NS: u64 = 6 * 3_600_000_000_000;
 
@@ -192,7 +196,8 @@ impl Floor {
             frame::write_plain(&mut ping, Opcode::Ping, 0, |_| ());
             for _ in 0..self.clients.len().div_ceil(ticks) {
                 self.next_ping = (self.next_ping + 1) % self.clients.len();
-                if let Some(client) = self.clients[self.next_ping].as_ref().filter(|client| client.is_open) {
+                let number = (self.next_ping * STRIDE) % self.clients.len();
+                if let Some(client) = self.clients[number].as_ref().filter(|client| client.is_open) {
                     let _ = send(&client.socket, &ping, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
                 }
             }
