@@ -104,6 +104,13 @@ impl Fanout {
         Members(self.members(log))
     }
 
+    /// Whether a frame may be written to it past the fan-out, as the next thing it gets: no frame was cut, nothing is
+    /// queued before the topics, and it is not ending.
+    pub fn is_clear(&self, connection: ConnectionId) -> bool {
+        const ENDING: u32 = Connection::FINISHING | Connection::CLOSE_SENT | Connection::DOOMED | Connection::CUT_OFF;
+        self.live(connection).is_some_and(|conn| conn.owed.is_none() && !conn.is_blocked() && !conn.is(ENDING))
+    }
+
     /// Queues `frame` behind what is queued already, before all topics. Never dropped, except behind a close frame.
     /// Never copied.
     pub fn reply(&mut self, connection: ConnectionId, frame: Bytes) {

@@ -1,5 +1,6 @@
 //! The end of a connection, whoever begins it, and its pings.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,8 +13,9 @@ use super::liveness::{Due as Ping, Rhythm};
 use super::membership::{Carried, Interest};
 use super::opening::protocol_of;
 use super::worker::{Due, Worker};
+use super::writing::send;
 use crate::close_reason::CloseReason;
-use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members};
+use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members, Sent};
 use crate::hub::Topic;
 use crate::protocol::{self, Encoding, Notice, sse};
 use crate::refusal::Refusal;
@@ -245,15 +247,34 @@ impl Worker {
         match connection.liveness.poll(tick, rhythm) {
             Ping::Nothing(next) => self.wheel.schedule(Due::Liveness(id), next),
             Ping::Ping(next) => {
-                let ping = match session.encoding().delimiting() {
-                    None => ws::frame::ping(b""),
-                    Some(delimiting) => sse::comment(delimiting, "ping"),
-                };
-                self.fanout.reply(id, ping);
-                self.counters().pings.add(1);
                 self.wheel.schedule(Due::Liveness(id), next);
+                self.counters().pings.add(1);
+                match session.encoding().delimiting() {
+                    None => self.ping(id),
+                    Some(delimiting) => self.fanout.reply(id, sse::comment(delimiting, "ping")),
+                }
             }
             Ping::Dead => self.fail(id, CloseReason::NoPong),
         }
+    }
+
+    /// Sends a WebSocket ping: at once to who is owed nothing that must come before, which spares the queue and its
+    /// allocations (a third of what an idle connection's ping costs besides its system calls).
+    fn ping(&mut self, id: ConnectionId) {
+        let mut rest: &'static [u8] = &ws::frame::PING;
+        if self.fanout.is_clear(id)
+            && let Some(connection) = self.connections.get(id.index)
+        {
+            match send(&connection.socket, &[IoSlice::new(rest)], &mut []) {
+                Sent::Wrote(bytes) => {
+                    self.counters().writes.add(1);
+                    rest = &rest[bytes..];
+                }
+                Sent::Blocked => {}
+                Sent::Dead => return self.drop_connection(id, CloseReason::Gone),
+            }
+        }
+        // The fan-out passes over what is empty.
+        self.fanout.reply(id, Bytes::from_static(rest));
     }
 }

@@ -14,7 +14,7 @@ use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::hub::{Draft, Outcome, Topic};
 use crate::refusal::Refusal;
-use crate::session::{Effect, Session};
+use crate::session::{Behaviour, Effect, Session};
 use crate::ws::Message;
 
 /// The worker's one read buffer.
@@ -144,6 +144,10 @@ impl Worker {
             return Went::On;
         }
         connection.liveness.heard(tick);
+        if connection.is_open() && connection.decoder.is_lone_pong(input) && !logs_lifecycle(session, &behaviours) {
+            self.counters().pongs.add(1);
+            return Went::On;
+        }
         let mut decoder = std::mem::take(&mut connection.decoder);
         let mut at = 0;
         let went = loop {
@@ -271,10 +275,10 @@ impl Worker {
             self.counters().pongs.add(1);
         }
         let Session::Endpoint { index } = session else { return };
-        let behaviour = &self.seat.behaviours[usize::from(index)];
-        if !behaviour.log_lifecycle {
+        if !logs_lifecycle(session, &self.seat.behaviours) {
             return;
         }
+        let behaviour = &self.seat.behaviours[usize::from(index)];
         let endpoint = behaviour.path.as_str();
         match message {
             Message::Text(text) => tracing::info!(endpoint, connection = %id, bytes = text.len(), "message (text)"),
@@ -288,6 +292,14 @@ impl Worker {
                 tracing::info!(endpoint, connection = %id, code, "close frame");
             }
         }
+    }
+}
+
+/// Whether each message of this session's client stands in the log.
+fn logs_lifecycle(session: Session, behaviours: &[Behaviour]) -> bool {
+    match session {
+        Session::Endpoint { index } => behaviours[usize::from(index)].log_lifecycle,
+        Session::Topic { .. } | Session::Stream { .. } => false,
     }
 }
 

@@ -34,6 +34,9 @@ const BURST_REST_TICKS: u32 = 10;
 /// Letters taken from the mailbox in a turn.
 const LETTERS: usize = 256;
 
+/// Deadlines met in a turn: each may be a ping, which is a write, beside the 64 of the sweep.
+const DEADLINES: usize = 32;
+
 /// Sockets taken from a listener, and arrivals from other shards, in a turn.
 pub(super) const ACCEPTS: usize = 64;
 
@@ -155,7 +158,7 @@ impl Worker {
         self.unpolled += 1;
         left |= self.serve_ready();
         self.read_queued();
-        self.keep_time();
+        left |= self.keep_time();
         // The sweep has a budget, and what was read since may have been answered.
         left |= self.fanout.has_work() || self.can_read_queued();
         let busy = began.elapsed();
@@ -284,22 +287,16 @@ impl Worker {
         left
     }
 
-    /// Everything that happens because time passed.
-    fn keep_time(&mut self) {
+    /// Everything that happens because time passed. `true` if deadlines are left for the next turn.
+    fn keep_time(&mut self) -> bool {
         let tick = u32::try_from(self.now.duration_since(self.started).as_millis() as u64 / TICK_MS);
         let tick = tick.unwrap_or(u32::MAX);
         if tick == self.tick {
-            return;
+            return self.deadlines_left && self.meet_deadlines();
         }
         let second = tick / 10 != self.tick / 10;
         self.tick = tick;
-        while let Some(due) = self.wheel.poll(tick) {
-            match due {
-                Due::Head { index, serial } => self.drop_greeting(index, serial),
-                Due::Liveness(id) => self.check_liveness(id),
-                Due::Close(id) => self.close_is_overdue(id),
-            }
-        }
+        let left = self.meet_deadlines();
         self.fanout.enforce(Tick(tick));
         self.close_doomed();
         self.resume_accepting();
@@ -307,6 +304,24 @@ impl Worker {
         if second {
             self.each_second();
         }
+        left
+    }
+
+    /// Does what is due, up to a budget. `true` if more is.
+    fn meet_deadlines(&mut self) -> bool {
+        for _ in 0..DEADLINES {
+            let Some(due) = self.wheel.poll(self.tick) else {
+                self.deadlines_left = false;
+                return false;
+            };
+            match due {
+                Due::Head { index, serial } => self.drop_greeting(index, serial),
+                Due::Liveness(id) => self.check_liveness(id),
+                Due::Close(id) => self.close_is_overdue(id),
+            }
+        }
+        self.deadlines_left = true;
+        true
     }
 
     /// A second after the last of a burst of handshakes: their garbage is all that is left of it.

@@ -99,6 +99,8 @@ pub(crate) struct Worker {
     /// Why connections that are being closed are. Few.
     pub(super) endings: FxHashMap<u32, Ending>,
     pub(super) wheel: Wheel<Due>,
+    /// The budget of a turn ended before the deadlines of this tick did.
+    pub(super) deadlines_left: bool,
     pub(super) ready: Vec<Ready>,
     /// Turns since the poller was looked at.
     pub(super) unpolled: u32,
@@ -184,6 +186,7 @@ impl Worker {
             held_bytes: 0,
             endings: FxHashMap::default(),
             wheel: Wheel::new(WHEEL_TICKS, 0),
+            deadlines_left: false,
             ready: Vec::new(),
             unpolled: 0,
             queued: VecDeque::new(),

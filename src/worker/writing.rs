@@ -71,7 +71,7 @@ fn notice(carried: Option<Carried<'_>>, missed: Missed) -> bytes::Bytes {
 const JOIN_BYTES: usize = 16 * 1024;
 
 /// One system call: `send` for one slice, or for several that are joined in `scratch`; `sendmsg` for more.
-fn send(socket: &OwnedFd, slices: &[IoSlice<'_>], scratch: &mut [u8]) -> Sent {
+pub(super) fn send(socket: &OwnedFd, slices: &[IoSlice<'_>], scratch: &mut [u8]) -> Sent {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let joined = match slices {
         [_] => None,

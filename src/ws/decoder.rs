@@ -104,6 +104,26 @@ impl Decoder {
         Ok(Step { consumed, message })
     }
 
+    /// Whether `input` is one whole pong and nothing else, which any decoder between two frames would take without a
+    /// word: what most idle clients ever send.
+    ///
+    /// `false` says nothing: [`Decoder::next`] knows. Looks at two bytes.
+    pub fn is_lone_pong(&self, input: &[u8]) -> bool {
+        const PONG: u8 = 0x80 | OpCode::Pong as u8;
+        const MASKED: u8 = 0x80;
+        match input {
+            // Its length in two bytes or more would not be of a control frame, and a mask is 4 bytes (RFC 6455 §5.5, §5.2).
+            [PONG, length, rest @ ..] => {
+                let payload_bytes = usize::from(length & !MASKED);
+                self.partial.is_none()
+                    && length & MASKED != 0
+                    && payload_bytes <= header::CONTROL_LIMIT_BYTES
+                    && rest.len() == 4 + payload_bytes
+            }
+            _ => false,
+        }
+    }
+
     /// Whether bytes of an unfinished header, frame or message are held.
     pub fn is_mid_message(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| {

@@ -67,6 +67,9 @@ pub fn binary(payload: &[u8]) -> Bytes {
     frame(OpCode::Binary, payload)
 }
 
+/// A ping without a payload: the same two bytes for everyone.
+pub static PING: [u8; 2] = [0x80 | OpCode::Ping as u8, 0];
+
 /// A ping; of a longer payload only the first 125 bytes are sent.
 pub fn ping(payload: &[u8]) -> Bytes {
     control(OpCode::Ping, payload)

@@ -43,6 +43,26 @@ fn a_finished_connection_that_is_blocked_does_not_keep_later_publications() {
 }
 
 #[test]
+fn a_connection_is_clear_when_a_frame_of_ours_may_be_the_next_that_it_gets() {
+    let mut stage = Stage::new(rules(Policy::Disconnect, 1000));
+    let (log, members) = stage.log(3);
+    assert!(stage.fanout.is_clear(members[0]));
+    stage.publish(log, "abc");
+    assert!(stage.fanout.is_clear(members[0]), "a control frame comes before the topics");
+    stage.make_room(members[0], 2);
+    stage.sweep();
+    assert!(!stage.fanout.is_clear(members[0]), "a frame was cut");
+    stage.reply(members[1], "reply");
+    assert!(!stage.fanout.is_clear(members[1]), "a reply was first");
+    stage.sweep();
+    assert!(stage.fanout.is_clear(members[1]));
+    stage.fanout.finish(members[1], BYE);
+    assert!(!stage.fanout.is_clear(members[1]), "nothing may follow a close frame");
+    stage.fanout.disconnect(members[2]);
+    assert!(!stage.fanout.is_clear(members[2]), "gone");
+}
+
+#[test]
 fn finishing_an_idle_connection_sends_the_close_frame_at_once() {
     let mut stage = Stage::new(rules(Policy::Disconnect, 1000));
     let member = stage.connect();

@@ -133,6 +133,32 @@ proptest! {
     }
 
     #[test]
+    fn what_looks_like_a_lone_pong_decodes_as_one_and_every_whole_pong_looks_like_one(
+        payload in vec(any::<u8>(), 0..=125),
+        mask in any::<[u8; 4]>(),
+        first in prop_oneof![Just(0x8a), any::<u8>()],
+        second in prop_oneof![0x80..=0xfd_u8, any::<u8>()],
+        rest in vec(any::<u8>(), 0..140),
+        exact in any::<bool>(),
+    ) {
+        let pong = client_frame(0x8a, mask, &payload);
+        prop_assert!(Decoder::new().is_lone_pong(&pong));
+        prop_assert!(!Decoder::new().is_lone_pong(&[&pong[..], &[0]].concat()), "more than that");
+        prop_assert!(!Decoder::new().is_lone_pong(&pong[..pong.len() - 1]), "less than that");
+
+        let mut rest = rest;
+        if exact {
+            rest.resize(4 + usize::from(second & 0x7f), 0);
+        }
+        let bytes = [&[first, second][..], &rest].concat();
+        if Decoder::new().is_lone_pong(&bytes) {
+            let (got, end) = decode_in_pieces(&bytes, &[usize::MAX], 0);
+            prop_assert_eq!(end, Ok(()));
+            prop_assert!(matches!(got[..], [Got::Pong(_)]), "{:?}", got);
+        }
+    }
+
+    #[test]
     fn garbage_never_panics_never_goes_over_the_limit_and_fails_the_same_however_it_is_split(
         garbage in vec(any::<u8>(), 0..300),
         sizes in vec(1..40_usize, 1..10),

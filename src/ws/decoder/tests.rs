@@ -42,6 +42,16 @@ pub(super) fn feed(decoder: &mut Decoder, input: &[u8], limit: usize, got: &mut 
     Ok(())
 }
 
+#[test]
+fn in_the_middle_of_a_frame_nothing_is_a_lone_pong() {
+    let pong = client_frame(0x8a, [1, 2, 3, 4], b"");
+    let mut decoder = Decoder::new();
+    let mut got = Vec::new();
+    feed(&mut decoder, &client_frame(0x82, [0; 4], b"12345678")[..7], LIMIT, &mut got).unwrap();
+    assert!(!decoder.is_lone_pong(&pong), "it may be the payload that is missing");
+    assert!(Decoder::new().is_lone_pong(&pong));
+}
+
 fn decode(input: &[u8]) -> (Vec<Got>, Result<(), Violation>) {
     let mut got = Vec::new();
     let end = feed(&mut Decoder::new(), input, LIMIT, &mut got);
