@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) session: Session,
     pub(crate) state: State,
     pub(crate) reading: Reading,
+    /// Whether the poller tells when it has room again: since it was blocked for the first time.
+    pub(crate) room_is_watched: bool,
     pub(crate) liveness: Liveness,
     pub(crate) decoder: Decoder,
 }

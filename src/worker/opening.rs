@@ -63,6 +63,7 @@ impl Worker {
             session,
             state: State::Open,
             reading: Reading::Polled,
+            room_is_watched: false,
             liveness: Liveness::new(self.tick, 1, self.rhythm(session)),
             decoder: Decoder::new(),
         };

@@ -113,8 +113,7 @@ impl Poller {
         Ok(unsafe { AsyncFd::register(epoll) }?)
     }
 
-    /// Watches a connection or a greeting: once for both directions, edge-triggered, so that a blocked writer costs no
-    /// further system call.
+    /// Watches what comes from a connection or a greeting, edge-triggered.
     pub(crate) fn add(&self, socket: impl AsFd, token: Token) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(token.pack()), Self::flags(token))?)
     }
@@ -122,6 +121,13 @@ impl Poller {
     /// Watches it under another token. An edge that is already there is reported again.
     pub(crate) fn rename(&self, socket: impl AsFd, token: Token) -> io::Result<()> {
         Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(token.pack()), Self::flags(token))?)
+    }
+
+    /// Watches a connection's room to write from now on, too; if there is room already, that is an event. Not from the
+    /// start: a new connection has room, and the event that says so would cost a tenth of a handshake.
+    pub(crate) fn watch_room(&self, socket: impl AsFd, token: Token) -> io::Result<()> {
+        let flags = Self::flags(token) | EventFlags::OUT;
+        Ok(epoll::modify(&self.epoll, socket, EventData::new_u64(token.pack()), flags)?)
     }
 
     /// Forgets it. Closing a socket does that by itself.
@@ -134,8 +140,7 @@ impl Poller {
             // Level-triggered: accepting stops at a batch and goes on in the next turn.
             Token::Listener(_) => EventFlags::IN,
             Token::Wake => EventFlags::IN | EventFlags::ET,
-            Token::Greeting { .. } => EventFlags::IN | EventFlags::RDHUP | EventFlags::ET,
-            Token::Connection(_) => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
+            Token::Greeting { .. } | Token::Connection(_) => EventFlags::IN | EventFlags::RDHUP | EventFlags::ET,
         }
     }
 

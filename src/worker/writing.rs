@@ -9,9 +9,10 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use super::connection::Reading;
 use super::membership::Carried;
 use super::opening::protocol_of;
+use super::poller::Token;
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
-use crate::fanout::{LogId, Missed, Sent, Tick, Writer};
+use crate::fanout::{ConnectionId, LogId, Missed, Sent, Tick, Writer};
 use crate::protocol::{self, Notice};
 
 impl Worker {
@@ -34,7 +35,12 @@ impl Worker {
                 counters.delivered_bytes[protocol].add(visited.bytes);
             }
             match visited.writer {
-                Writer::Open | Writer::Blocked => {}
+                Writer::Open => {}
+                Writer::Blocked => {
+                    if !self.watch_room(id) {
+                        continue;
+                    }
+                }
                 Writer::Finished => self.close_frame_is_out(id),
                 Writer::Dead => {
                     self.drop_connection(id, CloseReason::Gone);
@@ -49,6 +55,23 @@ impl Worker {
             }
         }
         self.counters().writes.add(writes);
+    }
+
+    /// Has the poller tell when a blocked connection has room. `false` if that fails, and the connection is gone: only a
+    /// kernel out of memory does that.
+    fn watch_room(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(id.index) else { return false };
+        if connection.room_is_watched {
+            return true;
+        }
+        connection.room_is_watched = true;
+        let watched = self.poller.watch_room(&connection.socket, Token::Connection(id));
+        if let Err(error) = watched {
+            tracing::warn!(connection = %id, %error, "cannot watch a blocked connection");
+            self.drop_connection(id, CloseReason::InternalError);
+            return false;
+        }
+        true
     }
 }
 
