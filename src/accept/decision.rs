@@ -38,7 +38,9 @@ pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
         Err(_) => return Decision::Plain,
     };
     let decided = match route {
-        Route::Topic(topic) if wants_socket => topic_socket(surface, head, topic),
+        Route::Topic(topic) if wants_socket => {
+            check(head, &surface.origins).and_then(|()| topic_socket(surface, query(head), topic))
+        }
         Route::Topic(topic) if wants_stream => topic_stream(surface, head, topic),
         Route::Endpoint(index) if wants_socket => {
             check(head, surface.endpoint_origins(index)).map(|()| Opening::Endpoint { index: index as u16 })
@@ -57,14 +59,14 @@ pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
     }
 }
 
-type Refused = (Refusal, String);
+pub(super) type Refused = (Refusal, String);
 
-fn topic_socket(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
-    check(head, &surface.origins)?;
+/// What a WebSocket on `/topics/{topic}?{query}` opens.
+pub(super) fn topic_socket(surface: &Surface, query: &str, topic: TopicName) -> Result<Opening, Refused> {
     let mut asked = None;
     let mut encoding = Encoding::Plain;
     let mut also = Vec::new();
-    for (key, value) in parameters(head)? {
+    for (key, value) in parameters(query)? {
         match &*key {
             "since" => ask(&mut asked, Asked::Since(value))?,
             "history" => ask(&mut asked, Asked::Last(history(&value)?))?,
@@ -105,7 +107,7 @@ fn topic_stream(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Ope
     let mut also = Vec::new();
     let mut last = None;
     let mut since = None;
-    for (key, value) in parameters(head)? {
+    for (key, value) in parameters(query(head))? {
         match &*key {
             "since" => since = Some(value),
             "history" => ask(&mut last, Asked::Last(history(&value)?))?,
@@ -189,8 +191,12 @@ fn bad(detail: String) -> Refused {
     (Refusal::BadParameter, detail)
 }
 
-fn parameters(head: &Parts) -> Result<Vec<(String, String)>, Refused> {
-    api::query(head.uri.query().unwrap_or("")).map_err(|error| bad(error.to_string()))
+fn query(head: &Parts) -> &str {
+    head.uri.query().unwrap_or("")
+}
+
+fn parameters(query: &str) -> Result<Vec<(String, String)>, Refused> {
+    api::query(query).map_err(|error| bad(error.to_string()))
 }
 
 /// Everything a WebSocket handshake needs (RFC 6455 §4.2.1) and the origin rules ask for.
@@ -225,7 +231,7 @@ fn check(head: &Parts, origins: &Origins) -> Result<(), Refused> {
 }
 
 /// 16 bytes are 22 base64 characters and two `=` (RFC 6455 §4.1, 7).
-fn is_key(key: &[u8]) -> bool {
+pub(super) fn is_key(key: &[u8]) -> bool {
     let (digits, padding) = key.split_at(22.min(key.len()));
     padding == b"==" && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }

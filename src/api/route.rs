@@ -121,7 +121,7 @@ impl Routes {
     /// A path below `/topics/` that is not a topic's.
     pub fn of(&self, path: &str) -> Result<Route, BadTopicPath> {
         // What is not UTF-8 once decoded equals no configured path; directories look at the encoded one themselves.
-        let decoded = percent_decode_str(path).decode_utf8().unwrap_or(Cow::Borrowed(path));
+        let decoded = decode(path).unwrap_or(Cow::Borrowed(path));
         if let Some(&index) = self.endpoints.get(decoded.as_ref()) {
             return Ok(Route::Endpoint(index));
         }
@@ -143,9 +143,17 @@ impl Routes {
 
     /// The page configured for exactly `path`, also where an endpoint takes the upgrades.
     pub fn page(&self, path: &str) -> Option<usize> {
-        let decoded = percent_decode_str(path).decode_utf8().ok()?;
+        let decoded = decode(path)?;
         self.pages.get(decoded.as_ref()).copied()
     }
+}
+
+/// `path` without its percent signs; `None` if it is not UTF-8 then. One without any, as nearly all are, is looked at once.
+fn decode(path: &str) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'%', path.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(path));
+    }
+    percent_decode_str(path).decode_utf8().ok()
 }
 
 fn built_in(path: &str) -> Option<Route> {

@@ -44,6 +44,9 @@ impl TopicName {
 
     /// Percent-decodes `segment`, one segment of a URL path, and checks the result.
     pub fn from_path_segment(segment: &str) -> Result<Self, BadTopicName> {
+        if memchr::memchr(b'%', segment.as_bytes()).is_none() {
+            return Self::new(segment);
+        }
         let decoded = percent_encoding::percent_decode_str(segment)
             .decode_utf8()
             .map_err(|error| BadTopicName::NotUtf8(error.valid_up_to()))?;

@@ -310,7 +310,9 @@ fn receive_head(greeting: &mut Greeting, scratch: &mut [u8], limit: usize) -> (H
 fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let from = from.max(begin);
-    bytes[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4)
+    memchr::memchr_iter(b'\n', &bytes[from..])
+        .map(|at| from + at + 1)
+        .find(|&end| bytes[from..end].ends_with(b"\r\n\r\n"))
 }
 
 #[cfg(test)]
