@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 
-use super::json::publication_json;
+use super::headed::Headed;
+use super::json::{publication_bytes, push_publication};
 use super::plain::plain_frame;
 use super::sse::{self, Delimiting};
 use crate::hub::{Kind, Position};
-use crate::ws::frame;
+use crate::ws::OpCode;
+use crate::ws::frame::{FrameHeader, HEADER_LIMIT_BYTES};
 
 /// How a publication looks on a socket. One log of ready frames exists per (worker, topic, encoding) in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,16 +58,19 @@ impl Encoding {
 pub fn encode(encoding: Encoding, topic: &str, position: Position, kind: Kind, payload: &[u8]) -> Bytes {
     match encoding {
         Encoding::Plain => plain_frame(kind, payload),
-        Encoding::Json => frame::text(&publication_json(topic, position, kind, payload)),
+        Encoding::Json => json_frame(topic, position, kind, payload),
         Encoding::Sse => sse::publication(Delimiting::UntilClose, position, kind, payload),
         Encoding::SseChunked => sse::publication(Delimiting::Chunked, position, kind, payload),
-        Encoding::SseTopic => {
-            sse::event(Delimiting::UntilClose, None, &publication_json(topic, position, kind, payload))
-        }
-        Encoding::SseTopicChunked => {
-            sse::event(Delimiting::Chunked, None, &publication_json(topic, position, kind, payload))
-        }
+        Encoding::SseTopic => sse::topic_publication(Delimiting::UntilClose, None, topic, position, kind, payload),
+        Encoding::SseTopicChunked => sse::topic_publication(Delimiting::Chunked, None, topic, position, kind, payload),
     }
+}
+
+fn json_frame(topic: &str, position: Position, kind: Kind, payload: &[u8]) -> Bytes {
+    let mut frame = Headed::new(HEADER_LIMIT_BYTES, publication_bytes(topic, kind, payload));
+    push_publication(frame.body(), topic, position, kind, payload);
+    let header = FrameHeader::new(OpCode::Text, frame.body_bytes());
+    frame.finish(header.as_bytes())
 }
 
 #[cfg(test)]

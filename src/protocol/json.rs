@@ -6,25 +6,104 @@ use serde::{Serialize, Serializer};
 
 use crate::hub::{Epoch, Kind, Position};
 
-/// `{"topic":..,"epoch":"..","offset":N,"data":".."}`; a binary payload stands as `"base64":".."` instead of `data`.
+/// More than keys, quotes, epoch and offset take.
+const ENVELOPE_BYTES: usize = 96;
+
+/// The bytes that [`push_publication`] appends, if nothing is escaped.
+pub(super) fn publication_bytes(topic: &str, kind: Kind, payload: &[u8]) -> usize {
+    let body = match kind {
+        Kind::Text => payload.len() + payload.len() / 16,
+        Kind::Binary => base64_bytes(payload.len()),
+    };
+    ENVELOPE_BYTES + topic.len() + body
+}
+
+/// Appends `{"topic":..,"epoch":"..","offset":N,"data":".."}`; a binary payload stands as `"base64":".."` instead of
+/// `data`.
 ///
 /// The epoch is a string because clients only hand it back. The offset is a number: exact in JavaScript up to 2^53,
 /// which a topic with a million publications per second reaches after 285 years. Never has a line break in it.
-pub(super) fn publication_json(topic: &str, position: Position, kind: Kind, payload: &[u8]) -> String {
-    let body = Body::new(kind, payload);
-    let (data, base64) = match body {
-        Body::Text(text) => (Some(text), None),
-        Body::Binary(bytes) => (None, Some(Base64(bytes))),
-    };
-    let line = Line { topic, epoch: EpochText(position.epoch), offset: position.offset.0, data, base64 };
-    // Escapes and base64 take more; that is rare or known, and the vector grows then.
-    let mut json = Vec::with_capacity(ENVELOPE_BYTES + topic.len() + body.expected_bytes());
-    serde_json::to_writer(&mut json, &line).expect("invariant: strings and numbers always serialize");
-    String::from_utf8(json).expect("invariant: serde_json writes UTF-8")
+///
+/// Written by hand because it is made for each publication: the same bytes by `serde_json` are half as many instructions
+/// again (`cargo xtask instructions`), and a test holds both to be the same.
+pub(super) fn push_publication(out: &mut Vec<u8>, topic: &str, position: Position, kind: Kind, payload: &[u8]) {
+    let mut number = itoa::Buffer::new();
+    out.extend_from_slice(b"{\"topic\":");
+    push_string(out, topic);
+    out.extend_from_slice(b",\"epoch\":\"");
+    out.extend_from_slice(number.format(position.epoch.0).as_bytes());
+    out.extend_from_slice(b"\",\"offset\":");
+    out.extend_from_slice(number.format(position.offset.0).as_bytes());
+    match Body::new(kind, payload) {
+        Body::Text(text) => {
+            out.extend_from_slice(b",\"data\":");
+            push_string(out, text);
+        }
+        Body::Binary(bytes) => {
+            out.extend_from_slice(b",\"base64\":\"");
+            push_base64(out, bytes);
+            out.push(b'"');
+        }
+    }
+    out.push(b'}');
 }
 
-/// More than keys, quotes, epoch and offset take.
-const ENVELOPE_BYTES: usize = 96;
+/// Appends `text` as a JSON string (RFC 8259 §7): what must be escaped is, and nothing else.
+fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = first_special(rest) {
+        let (plain, behind) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        push_escaped(out, behind[0]);
+        rest = &behind[1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// The first byte that cannot stand in a JSON string as it is: a quote, a backslash, a control character.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let found = special_bits(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let behind = bytes.len() - rest.len();
+    rest.iter().position(|&b| b < 0x20 || b == b'"' || b == b'\\').map(|at| behind + at)
+}
+
+/// The top bit of bytes of `word` that are special. The lowest bit that is set is right; above it, carries may set others
+/// ("Bit Twiddling Hacks", Anderson: determine if a word has a byte less than n).
+fn special_bits(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const TOPS: u64 = ONES << 7;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    (below(word, 0x20) | below(quote, 1) | below(backslash, 1)) & TOPS
+}
+
+#[cold]
+fn push_escaped(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        b'\t' => b't',
+        b'\n' => b'n',
+        0x0c => b'f',
+        b'\r' => b'r',
+        _ => {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            let (high, low) = (DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]);
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
 
 /// How a payload is told in a text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +123,6 @@ impl<'a> Body<'a> {
             Kind::Binary => Self::Binary(payload),
         }
     }
-
-    fn expected_bytes(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len() + text.len() / 16,
-            Self::Binary(bytes) => base64_bytes(bytes.len()),
-        }
-    }
 }
 
 /// The size of `plain_bytes` in base64 with padding.
@@ -59,19 +131,10 @@ pub(super) fn base64_bytes(plain_bytes: usize) -> usize {
 }
 
 /// Appends `bytes` in base64 (RFC 4648 §4, padded).
-pub(super) fn push_base64(out: &mut String, bytes: &[u8]) {
-    BASE64.encode_string(bytes, out);
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    topic: &'a str,
-    epoch: EpochText,
-    offset: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<Base64<'a>>,
+pub(super) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + base64_bytes(bytes.len()), 0);
+    BASE64.encode_slice(bytes, &mut out[start..]).expect("invariant: there is room for just that");
 }
 
 /// An epoch as a JSON string.
@@ -81,14 +144,6 @@ pub(super) struct EpochText(pub(super) Epoch);
 impl Serialize for EpochText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0.0)
-    }
-}
-
-struct Base64<'a>(&'a [u8]);
-
-impl Serialize for Base64<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(self.0))
     }
 }
 
@@ -102,6 +157,12 @@ mod tests {
     use crate::hub::Offset;
 
     const POSITION: Position = Position { epoch: Epoch(7), offset: Offset(42) };
+
+    fn publication_json(topic: &str, position: Position, kind: Kind, payload: &[u8]) -> String {
+        let mut json = b"before ".to_vec();
+        push_publication(&mut json, topic, position, kind, payload);
+        String::from_utf8(json).unwrap().strip_prefix("before ").unwrap().to_owned()
+    }
 
     #[test]
     fn a_text_payload_is_a_json_string_beside_its_topic_and_position() {
@@ -127,7 +188,31 @@ mod tests {
         assert_eq!(line["epoch"], json!("18446744073709551615"));
     }
 
+    #[test]
+    fn every_byte_is_found_special_or_not_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                for filler in [b'a', 0x20, 0x7f, 0x80, 0xff, b'#', b'!', b'[', b']'] {
+                    let mut bytes = [filler; 20];
+                    bytes[at] = byte;
+                    let special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(first_special(&bytes), special.then_some(at), "{byte:#x} at {at} among {filler:#x}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn strings_are_escaped_as_serde_json_escapes_them(
+            text in vec(prop_oneof![any::<char>(), prop::char::range('\0', '\u{80}'), Just('"'), Just('\\')], 0..60)
+                .prop_map(String::from_iter),
+        ) {
+            let mut json = Vec::new();
+            push_string(&mut json, &text);
+            prop_assert_eq!(String::from_utf8(json).unwrap(), serde_json::to_string(&text).unwrap());
+        }
+
         #[test]
         fn any_text_comes_back_from_one_line_of_json(
             topic in "\\PC{1,20}",

@@ -5,6 +5,7 @@
 //! position and kind of a publication from `hub`.
 
 mod encoding;
+mod headed;
 mod json;
 mod notice;
 mod plain;

@@ -3,12 +3,12 @@
 //! What a browser gives back from `data` has its line breaks as `\n`: the format cannot carry `\r` and `\r\n` apart.
 //! An empty payload is one empty `data:` line and reaches `onmessage` with empty data.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::json::{Body, base64_bytes, publication_json, push_base64};
+use super::headed::Headed;
+use super::json::{Body, base64_bytes, publication_bytes, push_base64, push_publication};
 use crate::hub::{Kind, Position};
 
 /// How the body of an event stream is delimited.
@@ -46,19 +46,22 @@ pub fn publication(delimiting: Delimiting, position: Position, kind: Kind, paylo
 
 /// One publication on a stream of several topics: its JSON with topic and position, under the id of the whole stream.
 ///
-/// The id is all that a browser brings back, so it holds the stream's position in each of its topics.
+/// The id is all that a browser brings back, so it holds the stream's position in each of its topics. Without one the
+/// browser keeps the last it had.
 pub fn topic_publication(
     delimiting: Delimiting,
-    stream_id: &str,
+    stream_id: Option<&str>,
     topic: &str,
     position: Position,
     kind: Kind,
     payload: &[u8],
 ) -> Bytes {
-    let json = publication_json(topic, position, kind, payload);
-    let mut event = Event::new(stream_id.len() + json.len());
-    event.field("id", stream_id);
-    event.field("data", &json);
+    let id_bytes = stream_id.map_or(0, str::len);
+    let mut event = Event::new(id_bytes + publication_bytes(topic, kind, payload));
+    if let Some(id) = stream_id {
+        event.field("id", id);
+    }
+    event.publication(topic, position, kind, payload);
     event.finish(delimiting)
 }
 
@@ -91,7 +94,7 @@ pub fn comment(delimiting: Delimiting, text: &str) -> Bytes {
 /// The time after which a client reconnects; whole milliseconds. The caller adds jitter per client.
 pub fn retry(delimiting: Delimiting, after: Duration) -> Bytes {
     let mut event = Event::new(0);
-    event.number("retry", after.as_millis());
+    event.number("retry", u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
     event.finish(delimiting)
 }
 
@@ -101,7 +104,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let Some(end) = text.bytes().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+        let Some(end) = memchr::memchr2(b'\n', b'\r', text.as_bytes()) else {
             rest = None;
             return Some(text);
         };
@@ -111,23 +114,33 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// An event being written.
-struct Event(String);
+/// An event being written, behind room for the size of its chunk.
+struct Event(Headed);
 
 impl Event {
     /// More than id, event name and the ends of lines take.
     const ENVELOPE_BYTES: usize = 80;
 
     fn new(data_bytes: usize) -> Self {
-        Self(String::with_capacity(Self::ENVELOPE_BYTES + data_bytes))
+        Self(Headed::new(CHUNK_HEADER_BYTES, Self::ENVELOPE_BYTES + data_bytes))
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.body().extend_from_slice(bytes);
     }
 
     fn id(&mut self, position: Position) {
-        writeln!(self.0, "id: {position}").expect("invariant: a String takes all");
+        // As `Position` is displayed; a test holds that.
+        let mut number = itoa::Buffer::new();
+        self.push(b"id: ");
+        self.push(number.format(position.epoch.0).as_bytes());
+        self.push(b":");
+        self.push(number.format(position.offset.0).as_bytes());
+        self.push(b"\n");
     }
 
-    fn number(&mut self, name: &str, number: u128) {
-        writeln!(self.0, "{name}: {number}").expect("invariant: a String takes all");
+    fn number(&mut self, name: &str, number: u64) {
+        self.field(name, itoa::Buffer::new().format(number));
     }
 
     fn name(&mut self, name: &str) {
@@ -142,37 +155,56 @@ impl Event {
     }
 
     fn base64(&mut self, bytes: &[u8]) {
-        self.0.push_str("data: ");
-        push_base64(&mut self.0, bytes);
-        self.0.push('\n');
+        self.push(b"data: ");
+        push_base64(self.0.body(), bytes);
+        self.push(b"\n");
+    }
+
+    /// JSON has no line breaks, so it is one line.
+    fn publication(&mut self, topic: &str, position: Position, kind: Kind, payload: &[u8]) {
+        self.push(b"data: ");
+        push_publication(self.0.body(), topic, position, kind, payload);
+        self.push(b"\n");
     }
 
     /// The space behind the colon is taken off by the client, so one at the start of `line` survives.
     fn field(&mut self, name: &str, line: &str) {
-        self.0.push_str(name);
-        self.0.push_str(": ");
-        self.0.push_str(line);
-        self.0.push('\n');
+        self.push(name.as_bytes());
+        self.push(b": ");
+        self.push(line.as_bytes());
+        self.push(b"\n");
     }
 
     fn finish(mut self, delimiting: Delimiting) -> Bytes {
-        self.0.push('\n');
+        self.push(b"\n");
         match delimiting {
-            Delimiting::UntilClose => Bytes::from(self.0),
-            Delimiting::Chunked => chunk(self.0.as_bytes()),
+            Delimiting::UntilClose => self.0.finish(b""),
+            Delimiting::Chunked => {
+                let mut header = [0; CHUNK_HEADER_BYTES];
+                let size = chunk_header(self.0.body_bytes(), &mut header);
+                self.push(b"\r\n");
+                self.0.finish(size)
+            }
         }
     }
 }
 
-/// One HTTP/1.1 chunk (RFC 9112 §7.1).
-fn chunk(body: &[u8]) -> Bytes {
-    debug_assert!(!body.is_empty(), "an empty chunk would end the body");
-    let size = format!("{:x}\r\n", body.len());
-    let mut chunk = BytesMut::with_capacity(size.len() + body.len() + 2);
-    chunk.extend_from_slice(size.as_bytes());
-    chunk.extend_from_slice(body);
-    chunk.extend_from_slice(b"\r\n");
-    chunk.freeze()
+/// The digits of a size in hexadecimal, and the end of the line.
+const CHUNK_HEADER_BYTES: usize = 16 + 2;
+
+/// What stands before `body_bytes` of an HTTP/1.1 chunk (RFC 9112 §7.1), at the end of `room`.
+fn chunk_header(body_bytes: usize, room: &mut [u8; CHUNK_HEADER_BYTES]) -> &[u8] {
+    debug_assert!(body_bytes > 0, "an empty chunk would end the body");
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut at = CHUNK_HEADER_BYTES - 2;
+    room[at..].copy_from_slice(b"\r\n");
+    let mut left = body_bytes;
+    while left > 0 {
+        at -= 1;
+        room[at] = DIGITS[left & 15];
+        left >>= 4;
+    }
+    &room[at..]
 }
 
 #[cfg(test)]

@@ -239,5 +239,12 @@ fn stream_frame(
     item: &Retained,
 ) -> Bytes {
     let delimiting = encoding.delimiting().expect("invariant: streams have an SSE encoding");
-    sse::topic_publication(delimiting, &stream_id(positions), topic.name().as_str(), position, item.kind, &item.payload)
+    sse::topic_publication(
+        delimiting,
+        Some(&stream_id(positions)),
+        topic.name().as_str(),
+        position,
+        item.kind,
+        &item.payload,
+    )
 }
