@@ -11,6 +11,7 @@ use crate::report::report::Report;
 use crate::report::spread::Spread;
 use crate::runs::fanout;
 use crate::scenario::Scenario;
+use crate::server::hub_settings::HubSettings;
 use crate::server::site::Site;
 use crate::server::target::Target;
 
@@ -120,11 +121,13 @@ struct Sites(Vec<(Target, Site)>);
 impl Sites {
     fn open(targets: &[Target], scenarios: &[Scenario], connections: u32, server_cpu: Option<usize>) -> Result<Self> {
         let mut sites = Self(Vec::new());
+        let payload_bytes = scenarios.iter().map(|scenario| scenario.payload_bytes).max().unwrap_or(0);
+        let settings = HubSettings::for_load(connections, payload_bytes);
         for target in targets {
             for scenario in scenarios {
                 let target = target.facing(scenario.is_in_bursts());
                 if sites.find(&target).is_none() {
-                    let site = Site::open(&target, connections, server_cpu)?;
+                    let site = Site::open(&target, &settings, server_cpu)?;
                     sites.0.push((target, site));
                 }
             }

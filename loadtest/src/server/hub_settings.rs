@@ -42,6 +42,15 @@ impl HubSettings {
         }
     }
 
+    /// The same, with room for messages of `payload_bytes` where the hub's defaults have none, and for some of them to wait.
+    pub(crate) fn for_load(connections: u32, payload_bytes: usize) -> Self {
+        const DEFAULT_MESSAGE_BYTES: u32 = 64 * 1024;
+        const WAITING: u64 = 16;
+        let message_bytes = u32::try_from(payload_bytes).ok().filter(|&bytes| bytes > DEFAULT_MESSAGE_BYTES);
+        let lag_bytes = message_bytes.map(|bytes| u64::from(bytes) * WAITING);
+        Self { message_bytes, lag_bytes, ..Self::for_connections(connections) }
+    }
+
     /// The configuration file of a hub on `port` of 127.0.0.1.
     pub(crate) fn to_toml(&self, port: u16) -> String {
         // Twice what is asked for: those of the run before may not be gone when the next ones come.
@@ -82,6 +91,13 @@ mod tests {
             "[server]\nlisten = [\"127.0.0.1:4711\"]\nworkers = 1\n\n[limits]\nconnections = 61000\n\n\
              [[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = { size = 0 }\n"
         );
+    }
+
+    #[test]
+    fn only_payloads_over_the_default_raise_it() {
+        assert_eq!(HubSettings::for_load(1, 65_536), HubSettings::for_connections(1));
+        let text = HubSettings::for_load(1, 1_048_576).to_toml(1);
+        assert!(text.contains("\nmessage = 1048576\n") && text.contains("lag = 16777216 }"), "{text}");
     }
 
     #[test]
