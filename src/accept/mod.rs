@@ -2,9 +2,9 @@
 //!
 //! Each shard has a [`Listener`] per address (SO_REUSEPORT). [`Placement`] picks the least loaded worker before the
 //! handshake. There the head of the request is read without a task or a tokio socket; `decision` says what it opens, and
-//! [`handshake`] answers: the plain upgrade as `upgrade` reads it, others with hyper polled once in memory. Whatever is not an acceptable upgrade or stream takes the
-//! ordinary way, `http`: a hyper connection in a task of its own, which can still open one later (browsers reuse
-//! connections).
+//! [`handshake`] answers: the plain upgrade as `upgrade` reads it, others with hyper polled once in memory. Whatever is
+//! not an acceptable upgrade or stream takes the ordinary way, `http`: a hyper connection in a task of its own, which can
+//! still open one later (browsers reuse connections).
 
 mod decision;
 pub mod handshake;

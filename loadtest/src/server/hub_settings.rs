@@ -42,7 +42,7 @@ impl HubSettings {
         }
     }
 
-    /// The same, with room for messages of `payload_bytes` where the hub's defaults have none, and for some of them to wait.
+    /// The same, with room for messages of `payload_bytes` where the hub's defaults have none, and for 16 of them to wait.
     pub(crate) fn for_load(connections: u32, payload_bytes: usize) -> Self {
         const DEFAULT_MESSAGE_BYTES: u32 = 64 * 1024;
         const WAITING: u64 = 16;

@@ -30,8 +30,8 @@ const DEFER_ACCEPT_S: libc::c_int = 1;
 /// How often the floor looks whom to ping; the hub's wheel has the same step.
 const TICK_NS: u64 = 100_000_000;
 
-/// Clients are pinged this far apart in the order they came, all of them in a round as it is a prime: no server can ping in
-/// that order, which is the order of the kernel's memory, too, since it depends on when each was last heard.
+/// Clients are pinged this far apart in the order in which they came, which is that of the kernel's memory, too: a server
+/// pings whoever was silent for long enough, in any order. A prime, so that a round reaches all.
 const STRIDE: usize = 2_654_435_761;
 
 /// A floor that was forgotten ends by itself.
