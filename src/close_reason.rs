@@ -15,6 +15,8 @@ pub enum CloseReason {
     Protocol(&'static str),
     /// Text that is not UTF-8.
     InvalidUtf8,
+    /// A compressed message that is not a whole DEFLATE stream.
+    InvalidDeflate,
     /// A message over `limits.message`.
     MessageTooBig,
     /// The topic's rules do not let this client publish.
@@ -40,6 +42,8 @@ impl CloseReason {
             Self::ServerDraining => 1001,
             Self::Protocol(_) => 1002,
             Self::InvalidUtf8 => 1007,
+            // Data that is not what its message says it is (RFC 6455 §7.4.1); RFC 7692 names no code.
+            Self::InvalidDeflate => 1007,
             Self::MessageTooBig => 1009,
             Self::PublishNotAllowed => 1008,
             Self::InternalError => 1011,
@@ -58,6 +62,7 @@ impl CloseReason {
             Self::ServerDraining => "server is restarting, please reconnect",
             Self::Protocol(rule) => rule,
             Self::InvalidUtf8 => "text is not valid UTF-8",
+            Self::InvalidDeflate => "compressed data is not valid DEFLATE",
             Self::MessageTooBig => "message is over the size limit",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::InternalError => "internal error",
@@ -76,6 +81,7 @@ impl CloseReason {
             Self::ServerDraining => "draining",
             Self::Protocol(_) => "protocol_error",
             Self::InvalidUtf8 => "invalid_utf8",
+            Self::InvalidDeflate => "invalid_deflate",
             Self::MessageTooBig => "message_too_big",
             Self::PublishNotAllowed => "publish_not_allowed",
             Self::InternalError => "internal_error",
@@ -87,7 +93,7 @@ impl CloseReason {
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -100,6 +106,7 @@ impl CloseReason {
         Self::NoPong,
         Self::CloseTimeout,
         Self::Overloaded,
+        Self::InvalidDeflate,
     ];
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
@@ -117,6 +124,7 @@ impl CloseReason {
             Self::NoPong => 9,
             Self::CloseTimeout => 10,
             Self::Overloaded => 11,
+            Self::InvalidDeflate => 12,
         }
     }
 }

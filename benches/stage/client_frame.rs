@@ -23,7 +23,7 @@ pub(crate) fn decode(decoder: &mut Decoder, input: &mut [u8], read_bytes: usize)
     for read in input.chunks_mut(read_bytes) {
         let mut at = 0;
         loop {
-            let step = decoder.next(&mut read[at..], LIMIT_BYTES).expect("the frames are valid");
+            let step = decoder.next(&mut read[at..], LIMIT_BYTES, None).expect("the frames are valid");
             at += step.consumed;
             match step.message {
                 Some(Message::Text(text)) => seen += black_box(text).len(),

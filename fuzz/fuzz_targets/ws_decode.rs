@@ -18,7 +18,7 @@ fn decode(input: &[u8], sizes: &[u8], limit: usize) -> (Vec<String>, Option<Viol
         let mut piece = piece.to_vec();
         let mut at = 0;
         loop {
-            match decoder.next(&mut piece[at..], limit) {
+            match decoder.next(&mut piece[at..], limit, None) {
                 Err(violation) => return (got, Some(violation)),
                 Ok(step) => {
                     at += step.consumed;

@@ -42,7 +42,7 @@ fn decode(wire: &[u8], mut cut: impl FnMut(usize) -> usize) -> (Vec<String>, Opt
         let mut piece = piece.to_vec();
         let mut at = 0;
         loop {
-            match decoder.next(&mut piece[at..], 1024) {
+            match decoder.next(&mut piece[at..], 1024, None) {
                 Err(violation) => return (got, Some(violation)),
                 Ok(step) => {
                     at += step.consumed;

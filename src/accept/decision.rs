@@ -8,11 +8,12 @@ use hyper::{Method, Version};
 
 use super::origin::Origins;
 use crate::api::{self, Route, Surface};
-use crate::config::PublishRule;
+use crate::config::{Compression, PublishRule};
 use crate::hub::{Position, Start, TopicName};
 use crate::protocol::Encoding;
 use crate::refusal::Refusal;
 use crate::session::{Opening, StreamTopics};
+use crate::ws::{self, Agreement, Malformed};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,12 +39,13 @@ pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
         Err(_) => return Decision::Plain,
     };
     let decided = match route {
-        Route::Topic(topic) if wants_socket => {
-            check(head, &surface.origins).and_then(|()| topic_socket(surface, query(head), topic))
-        }
+        Route::Topic(topic) if wants_socket => check(head, &surface.origins)
+            .and_then(|()| agree(surface, head))
+            .and_then(|compression| topic_socket(surface, query(head), topic, compression)),
         Route::Topic(topic) if wants_stream => topic_stream(surface, head, topic),
         Route::Endpoint(index) if wants_socket => {
-            check(head, surface.endpoint_origins(index)).map(|()| Opening::Endpoint { index: index as u16 })
+            let agreed = check(head, surface.endpoint_origins(index)).and_then(|()| agree(surface, head));
+            agreed.map(|compression| Opening::Endpoint { index: index as u16, compression })
         }
         Route::Topic(_) | Route::Endpoint(_) => return Decision::Plain,
         _ if wants_socket => {
@@ -62,7 +64,12 @@ pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
 pub(super) type Refused = (Refusal, String);
 
 /// What a WebSocket on `/topics/{topic}?{query}` opens.
-pub(super) fn topic_socket(surface: &Surface, query: &str, topic: TopicName) -> Result<Opening, Refused> {
+pub(super) fn topic_socket(
+    surface: &Surface,
+    query: &str,
+    topic: TopicName,
+    compression: Option<Agreement>,
+) -> Result<Opening, Refused> {
     let mut asked = None;
     let mut encoding = Encoding::Plain;
     let mut also = Vec::new();
@@ -99,7 +106,7 @@ pub(super) fn topic_socket(surface: &Surface, query: &str, topic: TopicName) -> 
         PublishRule::Anyone | PublishRule::Subscribers => true,
         PublishRule::Api => false,
     };
-    Ok(Opening::Topic { topic, start, also, encoding, may_publish })
+    Ok(Opening::Topic { topic, start, also, encoding, may_publish, compression })
 }
 
 fn topic_stream(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
@@ -228,6 +235,22 @@ fn check(head: &Parts, origins: &Origins) -> Result<(), Refused> {
         (None, _) => return bad("header Sec-WebSocket-Key is missing"),
     }
     check_origin(head, origins)
+}
+
+/// What is agreed on about compression, of what the lines of `Sec-WebSocket-Extensions` offer.
+///
+/// # Errors
+/// If they are malformed (RFC 6455 §9.1). Where compression is off they are not looked at.
+pub(super) fn compression<'h>(
+    settings: &Compression,
+    offers: impl IntoIterator<Item = &'h [u8]>,
+) -> Result<Option<Agreement>, Malformed> {
+    if settings.enabled { ws::negotiate(offers) } else { Ok(None) }
+}
+
+fn agree(surface: &Surface, head: &Parts) -> Result<Option<Agreement>, Refused> {
+    let offers = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes);
+    compression(&surface.config.compression, offers).map_err(|error| (Refusal::BadHandshake, error.to_string()))
 }
 
 /// 16 bytes are 22 base64 characters and two `=` (RFC 6455 §4.1, 7).

@@ -23,7 +23,12 @@ pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>, origins: &O
     match opening {
         Opening::Topic { .. } | Opening::Endpoint { .. } => {
             let (response, _) = fastwebsockets::upgrade::upgrade(request).expect("invariant: the headers were checked");
-            response.map(|_| OpenBody::None)
+            let mut response = response.map(|_| OpenBody::None);
+            if let Some(agreed) = opening.compression() {
+                let answer = HeaderValue::from_static(agreed.answer());
+                response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, answer);
+            }
+            response
         }
         Opening::Stream { .. } => {
             let mut response = Response::new(OpenBody::Endless);

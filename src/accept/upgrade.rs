@@ -17,6 +17,7 @@ use super::handshake::InPlace;
 use super::origin::Origins;
 use crate::api::{Route, Surface};
 use crate::session::Opening;
+use crate::ws::Agreement;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ const ANSWER: &[u8] =
 
 /// Base64 of the 20 bytes of a SHA-1, and the end of the head.
 const ACCEPT_BYTES: usize = 28;
+const EXTENSIONS: &[u8] = b"\r\nsec-websocket-extensions: ";
 const END: &[u8] = b"\r\n\r\n";
 
 /// Answers the upgrade in `head` if it is a plain one and allowed. O(`head`); allocates the answer and the opening.
@@ -46,16 +48,17 @@ pub(super) fn read(surface: &Surface, head: &[u8]) -> Option<InPlace> {
     let target = request.path.filter(|target| is_plain(target))?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let upgrade = Upgrade::of(request.headers)?;
+    let compression = decision::compression(&surface.config.compression, upgrade.extensions).ok()?;
     let opening = match surface.routes.of(path).ok()? {
         Route::Topic(topic) if upgrade.is_from(&surface.origins) => {
-            decision::topic_socket(surface, query, topic).ok()?
+            decision::topic_socket(surface, query, topic, compression).ok()?
         }
         Route::Endpoint(index) if upgrade.is_from(surface.endpoint_origins(index)) => {
-            Opening::Endpoint { index: index as u16 }
+            Opening::Endpoint { index: index as u16, compression }
         }
         _ => return None,
     };
-    Some(InPlace { response: answer(upgrade.key), opening, rest: head[head_bytes..].to_vec() })
+    Some(InPlace { response: answer(upgrade.key, compression), opening, rest: head[head_bytes..].to_vec() })
 }
 
 /// Whether hyper would read the target as a path and a query, as they stand: no authority, no fragment, and no character
@@ -72,13 +75,14 @@ struct Upgrade<'h> {
     key: &'h [u8],
     host: Option<&'h str>,
     origin: Option<&'h str>,
+    extensions: Option<&'h [u8]>,
 }
 
 impl<'h> Upgrade<'h> {
     /// `None` if one that counts is missing, stands twice, or has anything but the usual value; or if a body follows.
     fn of(headers: &'h [Header<'h>]) -> Option<Self> {
         let (mut host, mut origin, mut key, mut version) = (None, None, None, None);
-        let (mut connection, mut upgrade) = (None, None);
+        let (mut connection, mut upgrade, mut extensions) = (None, None, None);
         for Header { name, value } in headers {
             let slot = match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => &mut host,
@@ -87,6 +91,7 @@ impl<'h> Upgrade<'h> {
                 10 if name.eq_ignore_ascii_case("connection") => &mut connection,
                 17 if name.eq_ignore_ascii_case("sec-websocket-key") => &mut key,
                 21 if name.eq_ignore_ascii_case("sec-websocket-version") => &mut version,
+                24 if name.eq_ignore_ascii_case("sec-websocket-extensions") => &mut extensions,
                 6 if name.eq_ignore_ascii_case("expect") => return None,
                 14 if name.eq_ignore_ascii_case("content-length") => return None,
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => return None,
@@ -102,7 +107,7 @@ impl<'h> Upgrade<'h> {
         }
         let host = host.map(text).map_or(Some(None), |host| host.map(Some))?;
         let origin = origin.map(text).map_or(Some(None), |origin| origin.map(Some))?;
-        Some(Self { key: key.filter(|key| decision::is_key(key))?, host, origin })
+        Some(Self { key: key.filter(|key| decision::is_key(key))?, host, origin, extensions })
     }
 
     fn is_from(&self, origins: &Origins) -> bool {
@@ -130,13 +135,18 @@ fn text(value: &[u8]) -> Option<&str> {
 }
 
 /// The answer to `key`.
-fn answer(key: &[u8]) -> Vec<u8> {
+fn answer(key: &[u8], compression: Option<Agreement>) -> Vec<u8> {
     let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut accept = [0; ACCEPT_BYTES];
     let length = BASE64.encode_slice(hash, &mut accept).expect("invariant: 20 bytes are 28 in base64");
-    let mut answer = Vec::with_capacity(ANSWER.len() + length + END.len());
+    let agreed = compression.map_or("", Agreement::answer).as_bytes();
+    let mut answer = Vec::with_capacity(ANSWER.len() + length + EXTENSIONS.len() + agreed.len() + END.len());
     answer.extend_from_slice(ANSWER);
     answer.extend_from_slice(&accept[..length]);
+    if !agreed.is_empty() {
+        answer.extend_from_slice(EXTENSIONS);
+        answer.extend_from_slice(agreed);
+    }
     answer.extend_from_slice(END);
     answer
 }

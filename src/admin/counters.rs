@@ -91,6 +91,10 @@ pub struct ShardCounters {
     pub slow_consumers: Gauge,
     /// Bytes in this worker's logs, tails and outboxes.
     pub outbound_pending_bytes: Gauge,
+    /// Payload bytes of publications before they were compressed.
+    pub compression_in_bytes: Counter,
+    /// The same after.
+    pub compression_out_bytes: Counter,
     /// Letters waiting in the mailbox when last looked at.
     pub mailbox_depth: Gauge,
     /// Times the worker was woken.

@@ -153,6 +153,14 @@ impl Reading {
                 .map(|one| ([("protocol", one.label())], self.sum(|shard| &shard.delivered_bytes[one.index()]))),
         )?;
         out.counters(
+            "fanfare_compression_bytes",
+            "Payload bytes of publications that were compressed, before and after, once for all subscribers",
+            [
+                ([("stage", "in")], self.sum(|shard| &shard.compression_in_bytes)),
+                ([("stage", "out")], self.sum(|shard| &shard.compression_out_bytes)),
+            ],
+        )?;
+        out.counters(
             "fanfare_deliveries_lost",
             "Publications that a subscriber did not get because it lagged",
             LOST_POLICIES

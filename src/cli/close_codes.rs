@@ -22,8 +22,14 @@ pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
         CloseReason::InvalidUtf8 => {
             ("A text message, or a close reason, was not UTF-8.", "Send bytes that are not text as binary messages.")
         }
+        CloseReason::InvalidDeflate => (
+            "A compressed message (permessage-deflate) could not be inflated.",
+            "Update the client's library: it must compress each message on its own, as client_no_context_takeover in the \
+             answer to its handshake says.",
+        ),
         CloseReason::MessageTooBig => (
-            "A message had more bytes than limits.message, counted over all its fragments.",
+            "A message had more bytes than limits.message, counted over all its fragments, and inflated if it was \
+             compressed.",
             "Send smaller messages, or raise limits.message.",
         ),
         CloseReason::PublishNotAllowed => (

@@ -6,7 +6,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Announce, Api, Config, Endpoint, History, Limits, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, TopicRules,
+    Announce, Api, Compression, Config, Endpoint, History, Limits, Liveness, Log, Page, Server, SlowConsumer, Span,
+    Sse, TopicRules,
 };
 
 /// Every key with a value of its kind, as TOML.
@@ -40,11 +41,13 @@ fn collect(table: &toml::Table, prefix: &str, keys: &mut Vec<String>) {
 
 fn exemplar() -> Config {
     let some = |text: &str| Some(text.to_owned());
-    let Config { server, liveness, limits, api: _, sse, log, topics: _, endpoints: _, pages: _ } = Config::default();
+    let Config { server, liveness, limits, api: _, sse, compression, log, topics: _, endpoints: _, pages: _ } =
+        Config::default();
     let Server { listen, workers, drain, origins: _, anyone_may_publish_from_public_addresses, try_it_page } = server;
     let Liveness { ping_interval, pong_timeout } = liveness;
     let Limits { .. } = limits;
     let Sse { retry } = sse;
+    let Compression { enabled, level: effort, threshold } = compression;
     let Log { level, format } = log;
     let rules = TopicRules::default();
     Config {
@@ -60,6 +63,7 @@ fn exemplar() -> Config {
         limits,
         api: Api { keys: vec!["key".to_owned()], keys_file: Some("keys.txt".into()) },
         sse: Sse { retry },
+        compression: Compression { enabled, level: effort, threshold },
         log: Log { level, format },
         topics: vec![TopicRules {
             pattern: rules.pattern,
@@ -71,6 +75,7 @@ fn exemplar() -> Config {
                 age: rules.slow_consumer.age,
             },
             write_delay: rules.write_delay,
+            compress: rules.compress,
         }],
         endpoints: vec![Endpoint {
             path: "/chat".to_owned(),

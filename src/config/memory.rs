@@ -39,7 +39,9 @@ impl Config {
     pub fn memory_bound(&self, workers: usize) -> MemoryBound {
         let limits = &self.limits;
         // A connection is either sending a head or a message, never both.
-        let inbound = limits.message.max(limits.header);
+        let compressed = self.compression.enabled;
+        let message = if compressed { largest_compressed(limits.message) } else { limits.message };
+        let inbound = message.max(limits.header);
         let item = |purpose, keys, bytes| MemoryItem { purpose, keys, bytes };
         MemoryBound {
             items: vec![
@@ -53,6 +55,11 @@ impl Config {
                     "workers × limits.mailbox",
                     times(limits.mailbox, workers),
                 ),
+                item(
+                    "messages being inflated",
+                    "workers × limits.message",
+                    if compressed { times(limits.message, workers) } else { ByteSize(0) },
+                ),
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
                 item("answers and files being sent over HTTP", "fixed", ANSWERS),
@@ -65,6 +72,11 @@ impl Config {
         let keeps = |rules: &TopicRules| rules.history.size > 0;
         if self.topics.iter().any(keeps) { self.limits.history_total } else { ByteSize(0) }
     }
+}
+
+/// A message may be an eighth longer compressed than inflated; see `ws`.
+fn largest_compressed(message: ByteSize) -> ByteSize {
+    ByteSize(message.0.saturating_add(message.0 / 8).saturating_add(64))
 }
 
 fn times(size: ByteSize, count: usize) -> ByteSize {
@@ -87,6 +99,9 @@ mod tests {
         assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 192));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
         assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 50 + 192));
+        config.compression.enabled = true;
+        let longer = 10 * (128 * 1024 + 64);
+        assert_eq!(config.memory_bound(4).total(), ByteSize(ByteSize::mib(10 + 8 + 4 + 100 + 50 + 192).0 + longer));
     }
 
     #[test]

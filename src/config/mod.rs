@@ -8,6 +8,7 @@
 mod address;
 mod api;
 mod check;
+mod compression;
 mod document;
 mod endpoints;
 mod environment;
@@ -31,6 +32,7 @@ mod topics;
 mod units;
 
 pub use api::Api;
+pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
 pub use limits::Limits;
 pub use loader::{Loaded, Source};

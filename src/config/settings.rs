@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Endpoint, Limits, Liveness, Log, Page, Server, Sse, TopicRules};
+use super::{Api, Compression, Endpoint, Limits, Liveness, Log, Page, Server, Sse, TopicRules};
 
 /// The whole configuration.
 ///
@@ -20,6 +20,8 @@ pub struct Config {
     pub api: Api,
     /// Server-Sent Events.
     pub sse: Sse,
+    /// Compression of WebSocket messages.
+    pub compression: Compression,
     /// Logging.
     pub log: Log,
     /// Rules per topic pattern; the first match wins, then the built-in rules ([`TopicRules::default`]).

@@ -19,6 +19,9 @@ pub struct TopicRules {
     pub slow_consumer: SlowConsumer,
     /// How long a publication may wait for others, to go out with them in one write. Default `"0s"`: not at all.
     pub write_delay: Span,
+    /// Whether publications are compressed for subscribers that agreed on it. Default true; false is for what is
+    /// compressed already, such as images.
+    pub compress: bool,
 }
 
 /// How much of a topic is kept.
@@ -86,6 +89,7 @@ impl Default for TopicRules {
             history: History::default(),
             slow_consumer: SlowConsumer::default(),
             write_delay: Span::secs(0),
+            compress: true,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::kind::Kind;
 use super::position::{Offset, Position};
 use super::topic::Topic;
 use crate::protocol::{self, Encoding};
+use crate::ws::Deflater;
 
 /// A payload on its way to a topic: not yet accepted, no offset yet.
 ///
@@ -61,12 +62,18 @@ pub struct Publication {
     pub accepted: Instant,
     draft: Draft,
     /// By [`Encoding::index`]. The place of the plain one stays empty: that frame came with the draft.
-    frames: [OnceLock<Bytes>; Encoding::COUNT],
+    frames: [OnceLock<Bytes>; Encoding::UNCOMPRESSED_COUNT],
+    /// Those of the encodings behind, made with the first that is needed: most publications need none.
+    deflated: OnceLock<Box<Deflated>>,
 }
+
+/// By encoding; `None` if compression does not make the frame smaller.
+type Deflated = [OnceLock<Option<Bytes>>; Encoding::COMPRESSED_COUNT];
 
 impl Publication {
     fn new(topic: Arc<Topic>, position: Position, draft: Draft, accepted: Instant) -> Self {
-        Self { topic, position, accepted, draft, frames: [const { OnceLock::new() }; Encoding::COUNT] }
+        let frames = [const { OnceLock::new() }; Encoding::UNCOMPRESSED_COUNT];
+        Self { topic, position, accepted, draft, frames, deflated: OnceLock::new() }
     }
 
     /// Text or binary.
@@ -81,7 +88,23 @@ impl Publication {
     }
 
     /// The bytes of this publication for a socket that speaks `encoding`, made once and shared.
-    pub fn frame(&self, encoding: Encoding) -> &Bytes {
+    ///
+    /// Compressed by `deflater` once for each encoding that compresses, whichever worker needs it first; another that
+    /// needs it meanwhile waits. If `deflater` does not make the frame smaller, it is the one without compression.
+    pub fn frame(&self, encoding: Encoding, deflater: &mut Deflater) -> &Bytes {
+        let uncompressed = self.uncompressed(encoding.uncompressed());
+        match encoding.window() {
+            Some(window) if deflater.takes(uncompressed) => {
+                let all =
+                    self.deflated.get_or_init(|| Box::new([const { OnceLock::new() }; Encoding::COMPRESSED_COUNT]));
+                let place = encoding.index() - Encoding::UNCOMPRESSED_COUNT;
+                all[place].get_or_init(|| deflater.deflate(window, uncompressed)).as_ref().unwrap_or(uncompressed)
+            }
+            Some(_) | None => uncompressed,
+        }
+    }
+
+    fn uncompressed(&self, encoding: Encoding) -> &Bytes {
         if encoding == Encoding::Plain {
             return &self.draft.frame;
         }

@@ -7,8 +7,8 @@ use super::json::{publication_bytes, push_publication};
 use super::plain::plain_frame;
 use super::sse::{self, Delimiting};
 use crate::hub::{Kind, Position};
-use crate::ws::OpCode;
 use crate::ws::frame::{FrameHeader, HEADER_LIMIT_BYTES};
+use crate::ws::{OpCode, Window};
 
 /// How a publication looks on a socket. One log of ready frames exists per (worker, topic, encoding) in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,25 +26,82 @@ pub enum Encoding {
     SseTopic,
     /// The same as one finished HTTP/1.1 chunk.
     SseTopicChunked,
+    /// The message of [`Encoding::Plain`], compressed for a window if that makes it smaller.
+    PlainDeflate(Window),
+    /// The message of [`Encoding::Json`], compressed for a window if that makes it smaller.
+    JsonDeflate(Window),
 }
 
 impl Encoding {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = Self::UNCOMPRESSED_COUNT + Self::COMPRESSED_COUNT;
+
+    /// How many of them compress nothing; they come first in [`Encoding::ALL`].
+    pub const UNCOMPRESSED_COUNT: usize = 6;
+
+    /// How many of them compress.
+    pub const COMPRESSED_COUNT: usize = 2 * Window::COUNT;
 
     /// Every encoding, in the order of [`Encoding::index`].
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Plain, Self::Json, Self::Sse, Self::SseChunked, Self::SseTopic, Self::SseTopicChunked];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Plain,
+        Self::Json,
+        Self::Sse,
+        Self::SseChunked,
+        Self::SseTopic,
+        Self::SseTopicChunked,
+        Self::PlainDeflate(Window::Bits9),
+        Self::PlainDeflate(Window::Bits12),
+        Self::PlainDeflate(Window::Bits15),
+        Self::JsonDeflate(Window::Bits9),
+        Self::JsonDeflate(Window::Bits12),
+        Self::JsonDeflate(Window::Bits15),
+    ];
 
     /// Its place in arrays of [`Encoding::COUNT`].
     pub const fn index(self) -> usize {
-        self as usize
+        match self {
+            Self::Plain => 0,
+            Self::Json => 1,
+            Self::Sse => 2,
+            Self::SseChunked => 3,
+            Self::SseTopic => 4,
+            Self::SseTopicChunked => 5,
+            Self::PlainDeflate(window) => Self::UNCOMPRESSED_COUNT + window.index(),
+            Self::JsonDeflate(window) => Self::UNCOMPRESSED_COUNT + Window::COUNT + window.index(),
+        }
+    }
+
+    /// The same, compressed for `window`. Event streams stay as they are: the extension is one of WebSockets.
+    pub const fn deflated(self, window: Window) -> Self {
+        match self {
+            Self::Plain | Self::PlainDeflate(_) => Self::PlainDeflate(window),
+            Self::Json | Self::JsonDeflate(_) => Self::JsonDeflate(window),
+            Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => self,
+        }
+    }
+
+    /// The same without compression.
+    pub const fn uncompressed(self) -> Self {
+        match self {
+            Self::PlainDeflate(_) => Self::Plain,
+            Self::JsonDeflate(_) => Self::Json,
+            Self::Plain | Self::Json | Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => self,
+        }
+    }
+
+    /// The window it compresses for; `None` if it does not.
+    pub const fn window(self) -> Option<Window> {
+        match self {
+            Self::PlainDeflate(window) | Self::JsonDeflate(window) => Some(window),
+            Self::Plain | Self::Json | Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => None,
+        }
     }
 
     /// How the body of its event stream is delimited; `None` on a WebSocket.
     pub const fn delimiting(self) -> Option<Delimiting> {
         match self {
-            Self::Plain | Self::Json => None,
+            Self::Plain | Self::Json | Self::PlainDeflate(_) | Self::JsonDeflate(_) => None,
             Self::Sse | Self::SseTopic => Some(Delimiting::UntilClose),
             Self::SseChunked | Self::SseTopicChunked => Some(Delimiting::Chunked),
         }
@@ -54,11 +111,12 @@ impl Encoding {
 /// The ready bytes of one publication. Copies the payload once; text is checked once more to be UTF-8.
 ///
 /// A stream of several topics gets no id here, because one position cannot tell where it stands in each topic: its frames
-/// are made by [`sse::topic_publication`].
+/// are made by [`sse::topic_publication`]. Nor is anything compressed: that takes a [`crate::ws::Deflater`], and the frame
+/// without compression is one that every subscriber takes.
 pub fn encode(encoding: Encoding, topic: &str, position: Position, kind: Kind, payload: &[u8]) -> Bytes {
     match encoding {
-        Encoding::Plain => plain_frame(kind, payload),
-        Encoding::Json => json_frame(topic, position, kind, payload),
+        Encoding::Plain | Encoding::PlainDeflate(_) => plain_frame(kind, payload),
+        Encoding::Json | Encoding::JsonDeflate(_) => json_frame(topic, position, kind, payload),
         Encoding::Sse => sse::publication(Delimiting::UntilClose, position, kind, payload),
         Encoding::SseChunked => sse::publication(Delimiting::Chunked, position, kind, payload),
         Encoding::SseTopic => sse::topic_publication(Delimiting::UntilClose, None, topic, position, kind, payload),
@@ -90,6 +148,20 @@ mod tests {
     fn every_encoding_has_its_own_place() {
         for (place, encoding) in Encoding::ALL.into_iter().enumerate() {
             assert_eq!(encoding.index(), place);
+            assert_eq!(encoding.window().is_some(), place >= Encoding::UNCOMPRESSED_COUNT);
+        }
+    }
+
+    #[test]
+    fn compressing_an_encoding_and_leaving_it_again_gives_the_same_one() {
+        for encoding in Encoding::ALL {
+            for window in Window::ALL {
+                let deflated = encoding.deflated(window);
+                assert_eq!(deflated.uncompressed(), encoding.uncompressed());
+                assert_eq!(deflated.delimiting(), encoding.delimiting());
+                assert_eq!(deflated.window(), encoding.delimiting().is_none().then_some(window));
+                assert_eq!(encoded(deflated), encoded(encoding.uncompressed()));
+            }
         }
     }
 

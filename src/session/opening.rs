@@ -2,6 +2,7 @@
 
 use crate::hub::{Start, TopicName};
 use crate::protocol::Encoding;
+use crate::ws::Agreement;
 
 /// What a handshake decided: the beginning of a session. It crosses threads with its socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +20,15 @@ pub enum Opening {
         encoding: Encoding,
         /// Whether what it sends is published.
         may_publish: bool,
+        /// What was agreed on about compression.
+        compression: Option<Agreement>,
     },
     /// A WebSocket on a path of `[[endpoints]]`.
     Endpoint {
         /// Its place in the configuration.
         index: u16,
+        /// What was agreed on about compression.
+        compression: Option<Agreement>,
     },
     /// Server-Sent Events on `/topics/{topic}`.
     Stream {
@@ -32,6 +37,16 @@ pub enum Opening {
         /// One of the SSE encodings.
         encoding: Encoding,
     },
+}
+
+impl Opening {
+    /// What was agreed on about compression; on a stream that is nothing.
+    pub fn compression(&self) -> Option<Agreement> {
+        match self {
+            Self::Topic { compression, .. } | Self::Endpoint { compression, .. } => *compression,
+            Self::Stream { .. } => None,
+        }
+    }
 }
 
 /// The topics of one stream, each with its start, in the order of the URL. At least one.

@@ -6,10 +6,12 @@ use std::vec::IntoIter;
 use bytes::Bytes;
 
 use super::bundle::Replay;
+use super::replayed::Replayed;
 use super::worker::Worker;
 use crate::fanout::{ConnectionId, LogId};
 use crate::hub::{Epoch, Joined, Offset, Position, Retained, Topic};
 use crate::protocol::{self, Encoding};
+use crate::ws::Deflater;
 
 /// Encoded history that may wait in a connection's outbox. The rest stays what it is in the topic's history: shared
 /// bytes, so that ten thousand who join at once with a long history cost references and not copies.
@@ -57,11 +59,12 @@ impl CatchUp {
         Some(Self { then: histories, ..first })
     }
 
-    fn next(&mut self) -> Option<Bytes> {
+    fn next(&mut self, replayed: &mut Replayed, deflater: &mut Deflater) -> Option<Bytes> {
         match &mut self.frames {
             Frames::Topic { topic, encoding, epoch, items } => items.next().map(|item| {
                 let position = Position { epoch: *epoch, offset: item.offset };
-                protocol::encode(*encoding, topic.name().as_str(), position, item.kind, &item.payload)
+                let frame = || protocol::encode(*encoding, topic.name().as_str(), position, item.kind, &item.payload);
+                replayed.frame(topic.id(), item.offset, *encoding, frame, deflater)
             }),
             Frames::Bundle(replay) => replay.next(),
         }
@@ -73,7 +76,7 @@ impl Worker {
     pub(super) fn feed_catch_up(&mut self, id: ConnectionId) {
         let Some(catch_up) = self.catch_ups.get_mut(&id.index) else { return };
         while self.fanout.outbox_bytes(id) < FEED_BYTES {
-            let Some(frame) = catch_up.next() else {
+            let Some(frame) = catch_up.next(&mut self.replayed, &mut self.deflater) else {
                 debug_assert_eq!(catch_up.id, id);
                 self.fanout.release(catch_up.log, id, catch_up.top);
                 if let Some(next) = catch_up.then.pop() {

@@ -47,7 +47,12 @@ impl Worker {
         } else {
             match session.encoding() {
                 Encoding::SseChunked | Encoding::SseTopicChunked => Some(Bytes::from_static(sse::LAST_CHUNK)),
-                Encoding::Plain | Encoding::Json | Encoding::Sse | Encoding::SseTopic => None,
+                Encoding::Plain
+                | Encoding::Json
+                | Encoding::PlainDeflate(_)
+                | Encoding::JsonDeflate(_)
+                | Encoding::Sse
+                | Encoding::SseTopic => None,
             }
         };
         if at_once {

@@ -7,7 +7,7 @@ use super::liveness::Liveness;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::session::Session;
-use crate::ws::Decoder;
+use crate::ws::{Decoder, Window};
 
 /// A socket and what its worker knows of it: no buffers, no queue, no task. What it is owed is in the fan-out's slot of
 /// the same index.
@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     pub(crate) reading: Reading,
     /// Whether the poller tells when it has room again: since it was blocked for the first time.
     pub(crate) room_is_watched: bool,
+    /// The window that compression was agreed on for, if it was.
+    pub(crate) compression: Option<Window>,
     pub(crate) liveness: Liveness,
     pub(crate) decoder: Decoder,
 }

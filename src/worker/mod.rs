@@ -13,6 +13,7 @@
 //! | `membership` | which logs carry which topics here |
 //! | `bundle` | streams of several topics: one log per set of topics |
 //! | `catch_up` | history on its way to those who joined with it |
+//! | `replayed` | history that was compressed lately |
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
 //! | `held` | input that waits for room in a mailbox |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
@@ -29,6 +30,7 @@ mod membership;
 mod opening;
 mod poller;
 mod reading;
+mod replayed;
 mod slab;
 mod turn;
 #[expect(clippy::module_inception, reason = "the worker is the noun of this station")]

@@ -18,7 +18,7 @@ use crate::hub::{Joined, Outcome, Recovery, Start, Topic, TopicName};
 use crate::protocol::{self, Encoding, Notice, sse};
 use crate::refusal::Refusal;
 use crate::session::{Opening, Session, StreamTopics};
-use crate::ws::{self, Decoder};
+use crate::ws::{self, Agreement, Decoder};
 
 /// A topic that was subscribed to for a connection.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Worker {
             Opening::Topic { encoding, may_publish, .. } => {
                 Session::Topic { encoding: *encoding, may_publish: *may_publish }
             }
-            Opening::Endpoint { index } => Session::Endpoint { index: *index },
+            Opening::Endpoint { index, .. } => Session::Endpoint { index: *index },
             Opening::Stream { encoding, .. } => Session::Stream { encoding: *encoding },
         };
         let id = self.fanout.connect();
@@ -64,6 +64,7 @@ impl Worker {
             state: State::Open,
             reading: Reading::Polled,
             room_is_watched: false,
+            compression: opening.compression().map(Agreement::window),
             liveness: Liveness::new(self.tick, 1, self.rhythm(session)),
             decoder: Decoder::new(),
         };
@@ -84,7 +85,7 @@ impl Worker {
             Opening::Topic { topic, start, also, encoding, .. } => {
                 self.join_several(id, (topic, start), also, encoding)
             }
-            Opening::Endpoint { index } => self.open_endpoint(id, usize::from(index)),
+            Opening::Endpoint { index, .. } => self.open_endpoint(id, usize::from(index)),
             Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
         };
         if let Err(refusal) = begun {
@@ -186,14 +187,25 @@ impl Worker {
     /// is returned, and then it is held until that is through.
     fn take_seat(&mut self, id: ConnectionId, seated: Seated, encoding: Encoding) -> Option<CatchUp> {
         let Seated { topic, start, joined } = seated;
-        let log = self.log(&topic, encoding, joined.top.offset);
         self.tell_recovery(id, &topic, encoding, start, &joined);
+        let encoding = self.compressed(id, &topic, encoding);
+        let log = self.log(&topic, encoding, joined.top.offset);
         if joined.replay.is_empty() {
             self.fanout.subscribe(log, id, Join::At(joined.top.offset));
             return None;
         }
         self.fanout.subscribe(log, id, Join::Held);
         Some(CatchUp::new(id, topic, encoding, log, joined))
+    }
+
+    /// How the publications of `topic` look to a connection that asked for `encoding`: compressed, if that was agreed on
+    /// and the topic's rules have nothing against it.
+    fn compressed(&mut self, id: ConnectionId, topic: &Topic, encoding: Encoding) -> Encoding {
+        let agreed = self.connection(id).and_then(|connection| connection.compression);
+        match agreed.filter(|_| self.seat.surface.hub.rules()[topic.rules()].compress) {
+            Some(window) => encoding.deflated(window),
+            None => encoding,
+        }
     }
 
     /// Joins the hub's topics for one subscriber of this worker: all of them, or none.

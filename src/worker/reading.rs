@@ -149,9 +149,11 @@ impl Worker {
             return Went::On;
         }
         let mut decoder = std::mem::take(&mut connection.decoder);
+        let may_compress = connection.compression.is_some();
+        let mut inflater = std::mem::take(&mut self.inflater);
         let mut at = 0;
         let went = loop {
-            let step = match decoder.next(&mut input[at..], limit) {
+            let step = match decoder.next(&mut input[at..], limit, may_compress.then_some(&mut inflater)) {
                 Ok(step) => step,
                 Err(violation) => {
                     self.fail(id, CloseReason::from(violation));
@@ -188,6 +190,8 @@ impl Worker {
                 break Went::Stopped;
             }
         };
+        inflater.let_go();
+        self.inflater = inflater;
         if let Some(connection) = self.connection(id) {
             connection.decoder = decoder;
             if went == Went::Stopped && at < input.len() && connection.reading != Reading::Polled {

@@ -240,7 +240,7 @@ impl Worker {
         let Stuck { publication, lacking } = &mut stuck;
         for encoding in Encoding::ALL {
             let Some(log) = lacking.logs[encoding.index()] else { continue };
-            let frame = publication.frame(encoding);
+            let frame = publication.frame(encoding, &mut self.deflater);
             let entry = Entry { offset: publication.position.offset, frame, key: 0, exclude: None };
             match self.fanout.append(log, entry, tick) {
                 Appended::Ok => lacking.logs[encoding.index()] = None,
@@ -337,6 +337,8 @@ impl Worker {
         if self.seat.id.0 == 0 {
             self.seat.surface.hub.tidy(self.now);
         }
+        self.replayed.each_second();
+        self.count_compressed();
         let counters = self.counters();
         counters.slow_consumers.set(self.fanout.slow_consumers() as i64);
         counters.outbound_pending_bytes.set(self.fanout.outbound_bytes() as i64);
@@ -345,6 +347,13 @@ impl Worker {
         counters.lost[0].add(losses.disconnect);
         counters.lost[1].add(losses.skip);
         counters.lost[2].add(losses.latest);
+    }
+
+    fn count_compressed(&mut self) {
+        let tally = self.deflater.take_tally();
+        let counters = self.counters();
+        counters.compression_in_bytes.add(tally.in_bytes);
+        counters.compression_out_bytes.add(tally.out_bytes);
     }
 
     fn resume_accepting(&mut self) {

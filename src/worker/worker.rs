@@ -22,6 +22,7 @@ use super::liveness::Wheel;
 use super::membership::Memberships;
 use super::poller::{Bell, Poller, Ready, Token};
 use super::reading::SCRATCH_BYTES;
+use super::replayed::Replayed;
 use super::slab::Slab;
 use super::turn::Stuck;
 use crate::accept::http::Opened;
@@ -32,6 +33,7 @@ use crate::config::{SlowConsumer, SlowPolicy, Span};
 use crate::fanout::{ConnectionId, Fanout, LogRules, Moment, Policy, Settings};
 use crate::hub::{Draft, Mailbox, Topic, WorkerId};
 use crate::session::Behaviour;
+use crate::ws::{Deflater, Inflater};
 
 /// Coarse time: units of 100 ms since the worker's start, as in the fan-out and the liveness wheel.
 pub(super) const TICK_MS: u64 = 100;
@@ -109,6 +111,12 @@ pub(crate) struct Worker {
     /// Connections whose publication waits for room, oldest first.
     pub(super) paused: VecDeque<ConnectionId>,
     pub(super) scratch: Vec<u8>,
+    /// Inflates what clients send: one message at a time, whoever it is from.
+    pub(super) inflater: Inflater,
+    /// Compresses publications that no other worker has compressed yet.
+    pub(super) deflater: Deflater,
+    /// History that was compressed lately.
+    pub(super) replayed: Replayed,
     /// A publication that not all logs had room for.
     pub(super) stuck: Option<Stuck>,
     /// Announcements of clients that came or went, waiting for room. Bounded: see `opening`.
@@ -172,6 +180,7 @@ impl Worker {
         let disconnect = SlowConsumer { policy: SlowPolicy::Disconnect, ..SlowConsumer::default() };
         rules.push(log_rules(&disconnect, Span::secs(0)));
         let started = Instant::now();
+        let compression = seat.surface.config.compression;
         Ok(Self {
             mailbox: Arc::clone(seat.surface.hub.mailbox(seat.id)),
             poller,
@@ -192,6 +201,9 @@ impl Worker {
             queued: VecDeque::new(),
             paused: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
+            inflater: Inflater::new(),
+            deflater: Deflater::new(compression.level, compression.threshold.bytes()),
+            replayed: Replayed::default(),
             stuck: None,
             farewells: VecDeque::new(),
             drain: Drain::default(),

@@ -8,25 +8,36 @@ use super::violation::Violation;
 /// The first buffer, so that a client that sends byte by byte does not make it grow at each.
 const FIRST_CAPACITY_BYTES: usize = 64;
 
-/// The bytes of one message so far.
+/// The bytes of one message so far, compressed if it is.
 #[derive(Debug)]
 pub(super) struct Assembly {
     is_text: bool,
+    is_compressed: bool,
     bytes: Vec<u8>,
-    /// Text only: how far the bytes are whole, valid characters. Behind it stand at most three bytes of a character
+    /// Uncompressed text only: how far the bytes are whole, valid characters. Behind it stand at most three bytes of a character
     /// that is still incomplete; they are looked at again with the next piece.
     valid_to: usize,
 }
 
 impl Assembly {
     /// Nothing yet of a message that started with `opcode`.
-    pub(super) fn new(opcode: OpCode) -> Self {
-        Self { is_text: opcode == OpCode::Text, bytes: Vec::new(), valid_to: 0 }
+    pub(super) fn new(opcode: OpCode, is_compressed: bool) -> Self {
+        Self { is_text: opcode == OpCode::Text, is_compressed, bytes: Vec::new(), valid_to: 0 }
     }
 
-    /// Bytes so far.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+    /// Whether its bytes are to be inflated.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.is_compressed
+    }
+
+    /// Whether it is text.
+    pub(super) fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// The bytes so far.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Bytes of heap held.
@@ -38,7 +49,8 @@ impl Assembly {
     /// that is known, else the message limit.
     ///
     /// The buffer grows by doubling with the bytes that have come, never with those a header promises, and never over
-    /// `most`. Text that can no longer become valid UTF-8 is refused with the byte that shows it (RFC 6455 §8.1).
+    /// `most`. Text that can no longer become valid UTF-8 is refused with the byte that shows it (RFC 6455 §8.1), unless
+    /// it is compressed.
     pub(super) fn push(&mut self, piece: &[u8], most: usize) -> Result<(), Violation> {
         let needed = self.bytes.len() + piece.len();
         if needed > self.bytes.capacity() {
@@ -46,7 +58,7 @@ impl Assembly {
             self.bytes.reserve_exact(doubled.max(needed) - self.bytes.len());
         }
         self.bytes.extend_from_slice(piece);
-        if self.is_text { self.validate() } else { Ok(()) }
+        if self.is_plain_text() { self.validate() } else { Ok(()) }
     }
 
     fn validate(&mut self) -> Result<(), Violation> {
@@ -61,10 +73,14 @@ impl Assembly {
 
     /// Checks that the message may end here: text must not end inside a character.
     pub(super) fn finish(&self) -> Result<(), Violation> {
-        if self.is_text && self.valid_to != self.bytes.len() { Err(Violation::InvalidUtf8) } else { Ok(()) }
+        if self.is_plain_text() && self.valid_to != self.bytes.len() { Err(Violation::InvalidUtf8) } else { Ok(()) }
     }
 
-    /// The finished message.
+    fn is_plain_text(&self) -> bool {
+        self.is_text && !self.is_compressed
+    }
+
+    /// The finished message, which is not compressed.
     pub(super) fn message(&self) -> Result<Message<'_>, Violation> {
         whole(self.is_text, &self.bytes)
     }

@@ -4,11 +4,12 @@ use fastwebsockets::{OpCode, unmask};
 
 use super::assembly::{self, Assembly};
 use super::close;
-use super::header::{self, Context, Header};
+use super::header::{self, Context, Header, Open};
+use super::inflate::Inflater;
 use super::message::{Message, Step};
 use super::violation::Violation;
 
-/// A strict, resumable decoder of the frames of one client (RFC 6455, server side, no extensions).
+/// A strict, resumable decoder of the frames of one client (RFC 6455, server side; RFC 7692 if it was agreed on).
 ///
 /// Idle, it is one pointer. It allocates only while a header, a frame or a fragmented message is incomplete, in
 /// proportion to the bytes that have come, and frees that once the message was taken. No `async`, so nothing to cancel.
@@ -59,6 +60,10 @@ enum Found {
         opcode: OpCode,
         start: usize,
     },
+    /// Inflated; the inflater has it.
+    Inflated {
+        is_text: bool,
+    },
     /// In [`Partial::control`].
     Control(OpCode),
     /// In [`Partial::assembly`].
@@ -77,20 +82,37 @@ impl Decoder {
     /// empty input, is also what frees the buffer of a message that had been cut. The payload is unmasked in place, and
     /// a message that lies whole in `input` is lent from there without a copy.
     ///
-    /// `message_limit` bounds one message in bytes, over all its fragments; control frames do not count.
+    /// `message_limit` bounds one message in bytes, over all its fragments, compressed or not; control frames do not count.
+    /// What is held of an unfinished compressed message is what came, an eighth more than the limit at most: it is inflated
+    /// when it is whole. `inflater` does that, if compression was agreed on; without one RSV1 is refused. It may serve
+    /// other decoders between two messages, and must be given to the next call, too, which lets go of its message.
     ///
     /// # Errors
     /// The first rule that the client broke, as early as its bytes show it. The connection has to be closed then; what
     /// was buffered is gone, and further calls would start in the middle of nowhere.
-    pub fn next<'a>(&'a mut self, input: &'a mut [u8], message_limit: usize) -> Result<Step<'a>, Violation> {
+    pub fn next<'a>(
+        &'a mut self,
+        input: &'a mut [u8],
+        message_limit: usize,
+        mut inflater: Option<&'a mut Inflater>,
+    ) -> Result<Step<'a>, Violation> {
         self.let_go();
-        let (consumed, found) = match self.walk(input, message_limit) {
+        if let Some(inflater) = &mut inflater {
+            inflater.let_go();
+        }
+        let (consumed, found) = match self.walk(input, message_limit, inflater.as_deref_mut()) {
             Ok(walked) => walked,
             Err(violation) => {
                 self.partial = None;
                 return Err(violation);
             }
         };
+        if let Found::Inflated { is_text } = found {
+            // At the end of a message nothing is open, and its compressed bytes have had their use.
+            self.partial = None;
+            let inflated = inflater.map_or(&[][..], |inflater| inflater.message());
+            return Ok(Step { consumed, message: Some(assembly::whole(is_text, inflated)?) });
+        }
         let partial = self.partial.as_deref();
         let message = match (found, partial) {
             (Found::Nothing, _) => None,
@@ -99,7 +121,9 @@ impl Decoder {
                 Some(lend(opcode, &partial.control[..usize::from(partial.control_len)])?)
             }
             (Found::Assembled, Some(Partial { assembly: Some(assembly), .. })) => Some(assembly.message()?),
-            (Found::Control(_) | Found::Assembled, _) => unreachable!("invariant: what was found is there"),
+            (Found::Inflated { .. } | Found::Control(_) | Found::Assembled, _) => {
+                unreachable!("invariant: what was found is there")
+            }
         };
         Ok(Step { consumed, message })
     }
@@ -156,21 +180,33 @@ impl Decoder {
     }
 
     /// Walks to the end of the next message or of the input.
-    fn walk(&mut self, input: &mut [u8], message_limit: usize) -> Result<(usize, Found), Violation> {
+    fn walk(
+        &mut self,
+        input: &mut [u8],
+        message_limit: usize,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<(usize, Found), Violation> {
         if input.is_empty() {
             return Ok((0, Found::Nothing));
         }
+        let context = Context { open: None, message_limit, compression: inflater.is_some() };
         if self.partial.is_none()
-            && let Some(header) = header::read(input, Context { message_bytes: None, message_limit })?
+            && let Some(header) = header::read(input, context)?
             && header.fin
             && input.len() - header.header_bytes >= header.payload_bytes
         {
             let start = header.header_bytes;
             let end = start + header.payload_bytes;
             unmask(&mut input[start..end], header.mask);
-            return Ok((end, Found::InInput { opcode: header.opcode, start }));
+            return match inflater {
+                Some(inflater) if header.is_compressed => {
+                    inflater.inflate(&input[start..end], message_limit)?;
+                    Ok((end, Found::Inflated { is_text: header.opcode == OpCode::Text }))
+                }
+                Some(_) | None => Ok((end, Found::InInput { opcode: header.opcode, start })),
+            };
         }
-        self.partial.get_or_insert_with(Box::default).walk(input, message_limit)
+        self.partial.get_or_insert_with(Box::default).walk(input, context, inflater)
     }
 }
 
@@ -189,13 +225,18 @@ impl Default for Partial {
 }
 
 impl Partial {
-    fn walk(&mut self, input: &mut [u8], message_limit: usize) -> Result<(usize, Found), Violation> {
+    fn walk(
+        &mut self,
+        input: &mut [u8],
+        context: Context,
+        mut inflater: Option<&mut Inflater>,
+    ) -> Result<(usize, Found), Violation> {
         let mut at = 0;
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
                 None => {
-                    let (taken, header) = self.read_header(&input[at..], message_limit)?;
+                    let (taken, header) = self.read_header(&input[at..], context)?;
                     at += taken;
                     let Some(header) = header else { return Ok((at, Found::Nothing)) };
                     self.open(header)
@@ -206,22 +247,25 @@ impl Partial {
             unmask(piece, frame.mask);
             frame.mask.rotate_left(piece.len() % 4);
             frame.missing_bytes -= piece.len();
-            self.take_in(&frame, piece, message_limit)?;
+            self.take_in(&frame, piece, context)?;
             at = end;
             if frame.missing_bytes > 0 {
                 self.frame = Some(frame);
                 return Ok((at, Found::Nothing));
             }
-            match self.finish(&frame)? {
+            match self.finish(&frame, context.message_limit, inflater.as_deref_mut())? {
                 Found::Nothing => {}
-                found @ (Found::InInput { .. } | Found::Control(_) | Found::Assembled) => return Ok((at, found)),
+                found @ (Found::InInput { .. } | Found::Inflated { .. } | Found::Control(_) | Found::Assembled) => {
+                    return Ok((at, found));
+                }
             }
         }
     }
 
     /// Reads a header that may have started in an earlier input; tells how many bytes of `input` belong to it.
-    fn read_header(&mut self, input: &[u8], message_limit: usize) -> Result<(usize, Option<Header>), Violation> {
-        let context = Context { message_bytes: self.assembly.as_ref().map(Assembly::len), message_limit };
+    fn read_header(&mut self, input: &[u8], context: Context) -> Result<(usize, Option<Header>), Violation> {
+        let open = |open: &Assembly| Open { bytes: open.bytes().len(), is_compressed: open.is_compressed() };
+        let context = Context { open: self.assembly.as_ref().map(open), ..context };
         let held = usize::from(self.header_len);
         let taken = input.len().min(header::LIMIT_BYTES - held);
         self.header[held..held + taken].copy_from_slice(&input[..taken]);
@@ -240,13 +284,13 @@ impl Partial {
 
     fn open(&mut self, header: Header) -> Frame {
         if !header.is_control() && self.assembly.is_none() {
-            self.assembly = Some(Assembly::new(header.opcode));
+            self.assembly = Some(Assembly::new(header.opcode, header.is_compressed));
         }
         Frame { fin: header.fin, opcode: header.opcode, mask: header.mask, missing_bytes: header.payload_bytes }
     }
 
     /// Adds an unmasked piece of the payload of `frame` to where it belongs.
-    fn take_in(&mut self, frame: &Frame, piece: &[u8], message_limit: usize) -> Result<(), Violation> {
+    fn take_in(&mut self, frame: &Frame, piece: &[u8], context: Context) -> Result<(), Violation> {
         match frame.opcode {
             OpCode::Close | OpCode::Ping | OpCode::Pong => {
                 let held = usize::from(self.control_len);
@@ -256,14 +300,20 @@ impl Partial {
             }
             OpCode::Continuation | OpCode::Text | OpCode::Binary => {
                 let assembly = self.assembly.as_mut().expect("invariant: a data frame opens or continues a message");
-                let final_size = assembly.len() + piece.len() + frame.missing_bytes;
-                assembly.push(piece, if frame.fin { final_size } else { message_limit })
+                let final_size = assembly.bytes().len() + piece.len() + frame.missing_bytes;
+                let limit = context.wire_limit(assembly.is_compressed());
+                assembly.push(piece, if frame.fin { final_size } else { limit })
             }
         }
     }
 
     /// What there is at the end of `frame`.
-    fn finish(&mut self, frame: &Frame) -> Result<Found, Violation> {
+    fn finish(
+        &mut self,
+        frame: &Frame,
+        message_limit: usize,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<Found, Violation> {
         match frame.opcode {
             OpCode::Close | OpCode::Ping | OpCode::Pong => {
                 if frame.opcode == OpCode::Close {
@@ -274,7 +324,14 @@ impl Partial {
                 Ok(Found::Control(frame.opcode))
             }
             OpCode::Continuation | OpCode::Text | OpCode::Binary if frame.fin => {
-                self.assembly.as_ref().map_or(Ok(()), Assembly::finish)?;
+                let assembly = self.assembly.as_ref().expect("invariant: a data frame opens or continues a message");
+                if let Some(inflater) = inflater
+                    && assembly.is_compressed()
+                {
+                    inflater.inflate(assembly.bytes(), message_limit)?;
+                    return Ok(Found::Inflated { is_text: assembly.is_text() });
+                }
+                assembly.finish()?;
                 self.handed_out = HandedOut::Message;
                 Ok(Found::Assembled)
             }
@@ -294,6 +351,8 @@ fn lend(opcode: OpCode, payload: &[u8]) -> Result<Message<'_>, Violation> {
     }
 }
 
+#[cfg(test)]
+mod compressed;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

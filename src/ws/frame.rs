@@ -9,6 +9,12 @@ use super::header::CONTROL_LIMIT_BYTES;
 /// The longest header of a server frame: 2 bytes and 8 of length.
 pub const HEADER_LIMIT_BYTES: usize = 10;
 
+/// The last frame of its message.
+const FIN: u8 = 0x80;
+
+/// The message is compressed.
+pub(super) const RSV1: u8 = 0x40;
+
 /// The header of a final frame with `payload_bytes` of payload, in the shortest form.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameHeader {
@@ -19,8 +25,17 @@ pub struct FrameHeader {
 impl FrameHeader {
     /// The header of a final, uncompressed frame.
     pub const fn new(opcode: OpCode, payload_bytes: usize) -> Self {
+        Self::with_first_byte(FIN | opcode as u8, payload_bytes)
+    }
+
+    /// The header of a final frame with a compressed message (RFC 7692 §6).
+    pub(super) const fn compressed(opcode: u8, payload_bytes: usize) -> Self {
+        Self::with_first_byte(FIN | RSV1 | opcode, payload_bytes)
+    }
+
+    const fn with_first_byte(first: u8, payload_bytes: usize) -> Self {
         let mut bytes = [0; HEADER_LIMIT_BYTES];
-        bytes[0] = 0x80 | opcode as u8;
+        bytes[0] = first;
         let long = (payload_bytes as u64).to_be_bytes();
         let len = if payload_bytes <= 125 {
             bytes[1] = long[7];

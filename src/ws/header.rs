@@ -2,6 +2,8 @@
 
 use fastwebsockets::OpCode;
 
+use super::frame::RSV1;
+use super::inflate::wire_limit;
 use super::violation::{Violation, rule};
 
 /// The longest header of a client frame: 2 bytes, 8 of length, 4 of mask.
@@ -13,19 +15,38 @@ pub(super) const CONTROL_LIMIT_BYTES: usize = 125;
 /// What the header is judged against: the message that it may continue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context {
-    /// Bytes of the fragments before; `None` when no message is open.
-    pub(super) message_bytes: Option<usize>,
-    /// Bytes that one message may have, over all its fragments.
+    /// The fragments before; `None` when no message is open.
+    pub(super) open: Option<Open>,
+    /// Bytes that one message may have, over all its fragments, and inflated if it is compressed.
     pub(super) message_limit: usize,
+    /// Whether messages may be compressed: permessage-deflate was agreed on.
+    pub(super) compression: bool,
+}
+
+/// A message that is not finished.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    /// Bytes so far.
+    pub(super) bytes: usize,
+    pub(super) is_compressed: bool,
+}
+
+impl Context {
+    /// Bytes that the fragments of a message may have together on the wire.
+    pub(super) fn wire_limit(self, is_compressed: bool) -> usize {
+        if is_compressed { wire_limit(self.message_limit) } else { self.message_limit }
+    }
 }
 
 /// A complete header that broke no rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) fin: bool,
+    /// The message that begins here is compressed (RSV1).
+    pub(super) is_compressed: bool,
     pub(super) opcode: OpCode,
     pub(super) mask: [u8; 4],
-    /// Payload bytes; within the message limit, or the control limit.
+    /// Payload bytes; within what its message may have on the wire, or the control limit.
     pub(super) payload_bytes: usize,
     /// Bytes of the header itself.
     pub(super) header_bytes: usize,
@@ -44,15 +65,19 @@ impl Header {
 pub(super) fn read(bytes: &[u8], context: Context) -> Result<Option<Header>, Violation> {
     let Some(&first) = bytes.first() else { return Ok(None) };
     let fin = first & 0x80 != 0;
-    if first & 0x70 != 0 {
+    let is_compressed = first & RSV1 != 0;
+    if first & 0x30 != 0 || (is_compressed && !context.compression) {
         return Err(Violation::Protocol(rule::RESERVED_BITS));
     }
     let opcode = OpCode::try_from(first & 0x0f).map_err(|_| Violation::Protocol(rule::RESERVED_OPCODE))?;
     let control = is_control(opcode);
+    if is_compressed && (control || opcode == OpCode::Continuation) {
+        return Err(Violation::Protocol(rule::COMPRESSED_BIT));
+    }
     if control && !fin {
         return Err(Violation::Protocol(rule::FRAGMENTED_CONTROL));
     }
-    match (opcode, context.message_bytes) {
+    match (opcode, context.open) {
         (OpCode::Continuation, None) => return Err(Violation::Protocol(rule::NOTHING_TO_CONTINUE)),
         (OpCode::Text | OpCode::Binary, Some(_)) => return Err(Violation::Protocol(rule::MESSAGE_NOT_FINISHED)),
         (OpCode::Continuation, Some(_)) | (OpCode::Text | OpCode::Binary, None) => {}
@@ -72,10 +97,10 @@ pub(super) fn read(bytes: &[u8], context: Context) -> Result<Option<Header>, Vio
     }
 
     let Some((claimed, length_end)) = payload_length(bytes, short)? else { return Ok(None) };
-    let payload_bytes = if control { short } else { within_limit(claimed, context)? };
+    let payload_bytes = if control { short } else { within_limit(claimed, is_compressed, context)? };
 
     let Some(&mask) = bytes.get(length_end..).and_then(|rest| rest.first_chunk::<4>()) else { return Ok(None) };
-    Ok(Some(Header { fin, opcode, mask, payload_bytes, header_bytes: length_end + 4 }))
+    Ok(Some(Header { fin, is_compressed, opcode, mask, payload_bytes, header_bytes: length_end + 4 }))
 }
 
 /// The length that the header claims, and where its length field ends.
@@ -101,8 +126,9 @@ fn payload_length(bytes: &[u8], short: usize) -> Result<Option<(u64, usize)>, Vi
     Ok(Some((claimed, end)))
 }
 
-fn within_limit(claimed: u64, context: Context) -> Result<usize, Violation> {
-    let room = context.message_limit.saturating_sub(context.message_bytes.unwrap_or(0));
+fn within_limit(claimed: u64, is_compressed: bool, context: Context) -> Result<usize, Violation> {
+    let open = context.open.unwrap_or(Open { bytes: 0, is_compressed });
+    let room = context.wire_limit(open.is_compressed).saturating_sub(open.bytes);
     usize::try_from(claimed).ok().filter(|&payload| payload <= room).ok_or(Violation::MessageTooBig)
 }
 

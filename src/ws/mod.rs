@@ -1,18 +1,27 @@
-//! RFC 6455 bytes, the server side: what a client sent, and frames ready for a socket. Pure.
+//! RFC 6455 and RFC 7692 bytes, the server side: what a client sent, and frames ready for a socket. Pure.
 //!
 //! Reading order: `decoder` (the walk over the input), `header` (one frame header and its rules), `assembly` (a
-//! message that arrives in pieces), `close` (close payloads), `violation` (how a client broke the rules), and
-//! `frame` (what the server writes). Imports `close_reason` only; knows no session, socket or clock.
+//! message that arrives in pieces), `inflate` (compressed messages), `close` (close payloads), `violation` (how a client
+//! broke the rules); `frame` (what the server writes), `deflate` (the same, compressed); `extension` (what was agreed on
+//! about compression), `window`. Imports `close_reason` only; knows no session, socket or clock.
 
 mod assembly;
 pub mod close;
 mod decoder;
+mod deflate;
+mod extension;
 pub mod frame;
 mod header;
+mod inflate;
 mod message;
 mod violation;
+mod window;
 
 pub use decoder::Decoder;
+pub use deflate::{Deflater, Tally};
+pub use extension::{Agreement, Malformed, negotiate};
 pub use fastwebsockets::OpCode;
+pub use inflate::Inflater;
 pub use message::{Message, Step};
 pub use violation::Violation;
+pub use window::Window;

@@ -1,4 +1,4 @@
-//! How a client broke RFC 6455.
+//! How a client broke RFC 6455 or RFC 7692.
 
 use crate::close_reason::CloseReason;
 
@@ -11,7 +11,11 @@ pub enum Violation {
     /// A text message or a close reason is not UTF-8: close code 1007.
     #[error("text is not valid UTF-8")]
     InvalidUtf8,
-    /// A message is over the limit: close code 1009. Nothing of the frame that would go over it was buffered.
+    /// A compressed message is not a whole DEFLATE stream: close code 1007.
+    #[error("compressed data is not valid DEFLATE")]
+    InvalidDeflate,
+    /// A message is over the limit, inflated or not: close code 1009. Nothing of the frame that would go over it was
+    /// buffered, and nothing inflated beyond it.
     #[error("message is over the size limit")]
     MessageTooBig,
 }
@@ -21,6 +25,7 @@ impl From<Violation> for CloseReason {
         match violation {
             Violation::Protocol(rule) => Self::Protocol(rule),
             Violation::InvalidUtf8 => Self::InvalidUtf8,
+            Violation::InvalidDeflate => Self::InvalidDeflate,
             Violation::MessageTooBig => Self::MessageTooBig,
         }
     }
@@ -29,6 +34,7 @@ impl From<Violation> for CloseReason {
 /// The rules that a client can break, as the reason of the close frame tells them.
 pub(super) mod rule {
     pub(in crate::ws) const RESERVED_BITS: &str = "reserved bits must be 0";
+    pub(in crate::ws) const COMPRESSED_BIT: &str = "RSV1 stands on the first frame of a data message only";
     pub(in crate::ws) const RESERVED_OPCODE: &str = "opcode is reserved";
     pub(in crate::ws) const UNMASKED: &str = "client frames must be masked";
     pub(in crate::ws) const FRAGMENTED_CONTROL: &str = "control frames must not be fragmented";
@@ -41,8 +47,9 @@ pub(super) mod rule {
     pub(in crate::ws) const CLOSE_CODE: &str = "close code must not be sent";
 
     #[cfg(test)]
-    pub(in crate::ws) const ALL: [&str; 11] = [
+    pub(in crate::ws) const ALL: [&str; 12] = [
         RESERVED_BITS,
+        COMPRESSED_BIT,
         RESERVED_OPCODE,
         UNMASKED,
         FRAGMENTED_CONTROL,
@@ -65,6 +72,7 @@ mod tests {
     fn every_violation_closes_with_the_code_of_the_rfc() {
         assert_eq!(CloseReason::from(Violation::Protocol(rule::UNMASKED)).code(), 1002);
         assert_eq!(CloseReason::from(Violation::InvalidUtf8).code(), 1007);
+        assert_eq!(CloseReason::from(Violation::InvalidDeflate).code(), 1007);
         assert_eq!(CloseReason::from(Violation::MessageTooBig).code(), 1009);
     }
 

@@ -25,6 +25,8 @@ const CONFIG: &str = r#"
     text = "page"
 "#;
 
+const COMPRESSING: &str = "compression.enabled = true\n";
+
 const HEAD: &str = "GET /topics/news HTTP/1.1\r\nHost: hub:8000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
@@ -54,6 +56,36 @@ fn what_browsers_and_libraries_send_is_plain_and_answered_as_hyper_answers_it() 
         let (plain, polled) = read_both(&rig, head.as_bytes());
         assert!(plain.is_some(), "{head}");
         assert_eq!(plain, polled);
+    }
+}
+
+#[test]
+fn an_offer_of_compression_is_answered_where_it_is_enabled_and_nowhere_else() {
+    let rig = Rig::new(&[COMPRESSING, CONFIG].concat());
+    let offering =
+        |offer: &str| HEAD.replacen("\r\n\r\n", &format!("\r\nSec-WebSocket-Extensions: {offer}\r\n\r\n"), 1);
+    let browser = offering("permessage-deflate; client_max_window_bits");
+    for (head, answered) in [
+        (browser.as_str(), Some("permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n")),
+        (&offering("permessage-deflate; server_max_window_bits=14"), Some("; server_max_window_bits=12\r\n")),
+        (&offering("permessage-deflate; server_max_window_bits=8"), None),
+        (HEAD, None),
+    ] {
+        let (plain, polled) = read_both(&rig, head.as_bytes());
+        assert_eq!(plain, polled);
+        let answer = String::from_utf8(plain.unwrap().response).unwrap();
+        match answered {
+            Some(answered) => assert!(answer.contains(answered), "{answer}"),
+            None => assert!(!answer.contains("extensions"), "{answer}"),
+        }
+    }
+    let malformed = offering("permessage-deflate;;");
+    assert_eq!(read_both(&rig, malformed.as_bytes()), (None, None), "the ordinary way says why");
+    let off = Rig::new(CONFIG);
+    for head in [browser, malformed] {
+        let (plain, polled) = read_both(&off, head.as_bytes());
+        assert_eq!(plain, polled);
+        assert!(!String::from_utf8(plain.unwrap().response).unwrap().contains("extensions"));
     }
 }
 
@@ -144,6 +176,13 @@ fn lines() -> impl Strategy<Value = String> {
         1 => pick(&["Transfer-Encoding"], &["chunked", "identity"]),
         1 => pick(&["Expect"], &["100-continue"]),
         1 => pick(&["Cookie", "X-Thing", "Accept", "Last-Event-ID", "Sec-WebSocket-Protocol"], &["text/event-stream", "7:1", "x"]),
+        3 => pick(&["Sec-WebSocket-Extensions"], &[
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10",
+            "permessage-deflate; unknown",
+            "permessage-deflate;;",
+            "",
+        ]),
         1 => "[ -~]{0,20}",
     ]
 }
@@ -157,6 +196,7 @@ proptest! {
         target in targets(),
         version in select(&["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0"][..]),
         whole in any::<bool>(),
+        compressing in any::<bool>(),
         mut lines in vec(lines(), 0..9),
         rest in vec(any::<u8>(), 0..8),
     ) {
@@ -175,7 +215,8 @@ proptest! {
         }
         head.extend(b"\r\n");
         head.extend(rest);
-        let (plain, polled) = read_both(&Rig::new(CONFIG), &head);
+        let config = if compressing { [COMPRESSING, CONFIG].concat() } else { CONFIG.to_owned() };
+        let (plain, polled) = read_both(&Rig::new(&config), &head);
         if plain.is_some() {
             prop_assert_eq!(plain, polled, "{}", String::from_utf8_lossy(&head));
         }

@@ -3,6 +3,7 @@
 //! One file per thing that is checked. Each gets a [`report::Report`] and adds [mistakes](super::Mistake), which refuse the
 //! configuration, or warnings, which do not.
 
+mod compression;
 mod endpoints;
 mod exposure;
 mod files;

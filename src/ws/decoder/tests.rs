@@ -30,10 +30,21 @@ impl From<Message<'_>> for Got {
 
 /// Feeds `input` as the worker does, and collects what comes out.
 pub(super) fn feed(decoder: &mut Decoder, input: &[u8], limit: usize, got: &mut Vec<Got>) -> Result<(), Violation> {
+    feed_inflating(decoder, None, input, limit, got)
+}
+
+/// The same on a connection that agreed on compression, if there is an inflater.
+pub(super) fn feed_inflating(
+    decoder: &mut Decoder,
+    mut inflater: Option<&mut Inflater>,
+    input: &[u8],
+    limit: usize,
+    got: &mut Vec<Got>,
+) -> Result<(), Violation> {
     let mut scratch = input.to_vec();
     let mut at = 0;
     loop {
-        let step = decoder.next(&mut scratch[at..], limit)?;
+        let step = decoder.next(&mut scratch[at..], limit, inflater.as_deref_mut())?;
         at += step.consumed;
         let Some(message) = step.message else { break };
         got.push(message.into());
@@ -77,7 +88,7 @@ pub(super) fn client_frame(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> 
     frame
 }
 
-fn masked(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+pub(super) fn masked(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     client_frame(first, MASK, payload.as_ref())
 }
 
@@ -153,7 +164,7 @@ fn a_whole_message_is_lent_from_the_input_and_nothing_behind_it_is_touched() {
     let before = input.clone();
     let mut decoder = Decoder::new();
     let range = input.as_ptr_range();
-    let step = decoder.next(&mut input, LIMIT).unwrap();
+    let step = decoder.next(&mut input, LIMIT, None).unwrap();
     let Some(Message::Text(message)) = step.message else { panic!("{step:?}") };
     assert!(range.contains(&message.as_ptr()));
     assert_eq!((message, step.consumed), ("Hello", 11));
@@ -173,12 +184,12 @@ fn the_buffer_of_a_cut_message_is_freed_once_it_was_taken() {
     let mut decoder = Decoder::new();
     let mut frame = masked(0x82, [7; 1000]);
     let mut behind = frame.split_off(600);
-    assert_eq!(decoder.next(&mut frame, LIMIT), Ok(Step { consumed: 600, message: None }));
+    assert_eq!(decoder.next(&mut frame, LIMIT, None), Ok(Step { consumed: 600, message: None }));
     assert!(decoder.is_mid_message() && decoder.buffered_bytes() > 592);
-    let step = decoder.next(&mut behind, LIMIT).unwrap();
+    let step = decoder.next(&mut behind, LIMIT, None).unwrap();
     assert_eq!(step, Step { consumed: 408, message: Some(Message::Binary(&[7; 1000])) });
     assert!(!decoder.is_mid_message());
-    assert_eq!(decoder.next(&mut [], LIMIT), Ok(Step { consumed: 0, message: None }));
+    assert_eq!(decoder.next(&mut [], LIMIT, None), Ok(Step { consumed: 0, message: None }));
     assert_eq!(decoder.buffered_bytes(), 0);
 }
 
