@@ -66,7 +66,8 @@ fn run(command: Command) -> Result<bool> {
             for target in &targets {
                 for scenario in &scenarios {
                     target.check(scenario.publish_by)?;
-                    let site = Site::open(&target.facing(scenario.is_in_bursts()), scenario.subscribers, server_cpu)?;
+                    let site =
+                        Site::open(&target.facing(scenario.is_in_bursts()), &scenario.hub_settings(), server_cpu)?;
                     let report = runs::fanout::run(&target.name, scenario, &site)?;
                     show(&report, json)?;
                     is_clean &= report.verdict.is_clean();

@@ -68,7 +68,7 @@ impl Subject {
         let server_cpu = self.split_cpus()?;
         if let Some(program) = self.hub.first() {
             let launched = match self.hub.get(1) {
-                Some(config) => Launched::hub(program, Some(config), settings.connections, server_cpu)?,
+                Some(config) => Launched::hub(program, Some(config), settings, server_cpu)?,
                 None => Launched::hub_with(program, settings, server_cpu)?,
             };
             return Ok(Loaded { cpu: server_cpu, ..launched.into() });

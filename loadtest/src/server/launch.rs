@@ -84,16 +84,16 @@ impl Launched {
         Ok(Self { child, place: Place::local(port), folder: None })
     }
 
-    /// Starts the hub `binary`, pinned to `server_cpu` if given, with `config`, or with one worker, a free port and
-    /// topics that anyone may publish to; returns when it answers that it is ready.
+    /// Starts the hub `binary`, pinned to `server_cpu` if given, with `config`, or with `settings` on a free port;
+    /// returns when it answers that it is ready.
     pub(crate) fn hub(
         binary: &Path,
         config: Option<&Path>,
-        connections: u32,
+        settings: &HubSettings,
         server_cpu: Option<usize>,
     ) -> Result<Self> {
         match config {
-            None => Self::hub_with(binary, &HubSettings::for_connections(connections), server_cpu),
+            None => Self::hub_with(binary, settings, server_cpu),
             Some(config) => {
                 let launched = Self::spawn_hub(binary, temporary_folder()?, config, None, server_cpu)?;
                 launched.ready(None, server_cpu)
@@ -265,7 +265,8 @@ mod tests {
 
     #[test]
     fn a_hub_that_is_not_there_is_named() {
-        let error = Launched::hub(Path::new("/nowhere/fanfare"), None, 1, None).unwrap_err();
+        let error =
+            Launched::hub(Path::new("/nowhere/fanfare"), None, &HubSettings::for_connections(1), None).unwrap_err();
         assert!(error.to_string().contains("/nowhere/fanfare"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use rustix::process::Pid;
 
 use crate::server::cpu;
 use crate::server::endpoint::Endpoint;
+use crate::server::hub_settings::HubSettings;
 use crate::server::launch::Launched;
 use crate::server::place::Place;
 use crate::server::process;
@@ -28,14 +29,14 @@ impl Site {
         Self { name: name.to_owned(), endpoint: Endpoint::topics(place.clone()), pid: Some(pid), _launched: None }
     }
 
-    /// Starts `target`, with room for `connections`, on `server_cpu` if given; or finds it, if it runs already.
+    /// Starts `target`, a hub with `settings`, on `server_cpu` if given; or finds it, if it runs already.
     ///
     /// Panics for [`Kind::Floors`], which is none until [`Target::facing`] says which.
-    pub(crate) fn open(target: &Target, connections: u32, server_cpu: Option<usize>) -> Result<Self> {
+    pub(crate) fn open(target: &Target, settings: &HubSettings, server_cpu: Option<usize>) -> Result<Self> {
         let launched = match &target.kind {
             Kind::Floor(sending, ways) => Launched::floor(*sending, ways, server_cpu)?,
             Kind::Floors => unreachable!("invariant: `facing` has chosen a floor"),
-            Kind::Program { path, config } => Launched::hub(path, config.as_deref(), connections, server_cpu)?,
+            Kind::Program { path, config } => Launched::hub(path, config.as_deref(), settings, server_cpu)?,
             Kind::Running { endpoint, pid } => {
                 let pid = pid.map_or_else(|| process::listening_on(endpoint.place.address.port()), Ok);
                 if let Err(error) = &pid {
