@@ -12,7 +12,9 @@ use fanfare::hub::Hub;
 use libfuzzer_sys::fuzz_target;
 
 static SURFACE: LazyLock<Surface> = LazyLock::new(|| {
-    let config = Arc::new(Config::default());
+    let mut config = Config::default();
+    config.compression.enabled = true;
+    let config = Arc::new(config);
     let hub = Hub::new(&config, Vec::new());
     Surface::new(hub, config, Arc::new(Counters::new(1)), Instant::now(), false).expect("a surface")
 });

@@ -8,6 +8,7 @@ use crate::client::publisher::PublishBy;
 use crate::recipe::Kind;
 use crate::scenario::{Pace, Scenario};
 use crate::wire::dialect::Envelope;
+use crate::wire::filler::Filler;
 
 /// What load. Lists make one run of each value, every payload with every window.
 #[derive(Debug, Default, Clone, Args, Deserialize)]
@@ -35,6 +36,12 @@ pub(crate) struct Load {
     /// Text messages instead of binary ones; a target that only carries text makes it so for all
     #[arg(long, num_args = 0, default_missing_value = "true")]
     text: Option<bool>,
+    /// What payloads are filled with behind their stamp [default: letters]
+    #[arg(long, value_enum)]
+    filler: Option<Filler>,
+    /// Offer permessage-deflate on subscribers, inflate what comes, and switch it on in a hub that is started
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    compress: Option<bool>,
     /// What stands around a payload on fanfare and on the floors [default: plain, with several topics each json]
     #[arg(long, value_enum)]
     envelope: Option<Envelope>,
@@ -85,6 +92,8 @@ impl Load {
             publishers: self.publishers.or(base.publishers),
             payload: if self.payload.is_empty() { base.payload } else { self.payload },
             text: self.text.or(base.text),
+            filler: self.filler.or(base.filler),
+            compress: self.compress.or(base.compress),
             envelope: self.envelope.or(base.envelope),
             window,
             window_in_all,
@@ -122,6 +131,8 @@ impl Load {
             publishers: self.publishers.unwrap_or(1),
             payload_bytes,
             text: self.text.unwrap_or(false),
+            filler: self.filler.unwrap_or_default(),
+            compress: self.compress.unwrap_or(false),
             envelope: self.envelope,
             pace,
             publish_by: self.publish_by.unwrap_or(PublishBy::Ws),

@@ -36,7 +36,6 @@ use crate::report::record::{Run, Session};
 use crate::report::{keep, page};
 use crate::scenario::Scenario;
 use crate::server::floor::Sending;
-use crate::server::hub_settings::HubSettings;
 use crate::server::idle_floor::Duties;
 use crate::server::site::Site;
 use crate::server::target::Target;
@@ -67,8 +66,8 @@ fn run(command: Command) -> Result<bool> {
             for target in &targets {
                 for scenario in &scenarios {
                     target.check(scenario.publish_by)?;
-                    let settings = HubSettings::for_load(scenario.subscribers, scenario.payload_bytes);
-                    let site = Site::open(&target.facing(scenario.is_in_bursts()), &settings, server_cpu)?;
+                    let site =
+                        Site::open(&target.facing(scenario.is_in_bursts()), &scenario.hub_settings(), server_cpu)?;
                     let report = runs::fanout::run(&target.name, scenario, &site)?;
                     show(&report, json)?;
                     is_clean &= report.verdict.is_clean();

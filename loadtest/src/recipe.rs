@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use crate::load::Load;
 
 /// The files that come with this program.
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("fanout", include_str!("../scenarios/fanout.toml")),
+    ("compression", include_str!("../scenarios/compression.toml")),
     ("topics", include_str!("../scenarios/topics.toml")),
     ("mixed", include_str!("../scenarios/mixed.toml")),
     ("payloads", include_str!("../scenarios/payloads.toml")),
@@ -116,6 +117,6 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_those_there_are() {
         let error = format!("{:#}", Recipe::read("nothing-like-it").unwrap_err());
-        assert!(error.contains("fanout, topics, mixed"), "{error}");
+        assert!(error.contains("fanout, compression, topics, mixed"), "{error}");
     }
 }

@@ -6,8 +6,10 @@ use serde::Serialize;
 use crate::client::connector::Dialing;
 use crate::client::publisher::PublishBy;
 use crate::seating::Seating;
+use crate::server::hub_settings::HubSettings;
 use crate::verify::{Ledger, SubscriberId};
 use crate::wire::dialect::{Dialect, Envelope, Publishing};
+use crate::wire::filler::Filler;
 use crate::wire::stamp::{Format, Payloads};
 
 /// Bytes of payload that may be in flight in the generator, all lanes together.
@@ -54,6 +56,10 @@ pub(crate) struct Scenario {
     pub(crate) payload_bytes: usize,
     /// Text messages instead of binary ones.
     pub(crate) text: bool,
+    /// What payloads are filled with behind their stamp.
+    pub(crate) filler: Filler,
+    /// Whether subscribers offer permessage-deflate; a hub that is started for the run has it switched on then.
+    pub(crate) compress: bool,
     /// What stands around a payload where one can choose; `None` is as little as the topics allow.
     pub(crate) envelope: Option<Envelope>,
     /// When to publish.
@@ -131,7 +137,8 @@ impl Scenario {
     /// Makes the payloads of run number `run`.
     pub(crate) fn payloads(&self, run: u64) -> Result<Payloads> {
         let format = if self.text { Format::Text } else { Format::Binary };
-        Payloads::new(run, format, self.payload_bytes).context("--payload")
+        ensure!(!self.text || self.filler != Filler::Noise, "--filler noise: random bytes are no text");
+        Payloads::of(run, format, self.payload_bytes, self.filler).context("--payload")
     }
 
     /// Publications of one lane that may be in flight. In an open loop this bounds the harness, not the schedule:
@@ -185,6 +192,9 @@ impl Scenario {
                 PublishBy::Ws
             }
         };
+        // A JSON string would have them escaped, and a delivery is compared with what was published.
+        let is_quoted = dialect.is_textual() && matches!(self.filler, Filler::Json | Filler::Html);
+        ensure!(!is_quoted, "--filler json and html have quotes: {} messages would change them", dialect.label());
         let suited = Self { text: self.text || dialect.is_textual(), publish_by, ..self.clone() };
         suited.check()?;
         Ok((suited, dialect))
@@ -217,7 +227,13 @@ impl Scenario {
             concurrency: self.concurrency,
             deadline_ns: CONNECT_DEADLINE_NS,
             run,
+            compress: self.compress,
         }
+    }
+
+    /// The hub this needs.
+    pub(crate) fn hub_settings(&self) -> HubSettings {
+        HubSettings { compression: self.compress, ..HubSettings::for_load(self.subscribers, self.payload_bytes) }
     }
 
     /// What is in flight, for people.
@@ -235,12 +251,20 @@ impl Scenario {
         let publishers = if self.publishers == 1 { String::new() } else { format!(", {} publishers", self.publishers) };
         let each = if self.topics_each == 1 { String::new() } else { format!("{} each of ", self.topics_each) };
         format!(
-            "{} subscribers on {each}{} topic{}{publishers}, {} B {}, {pace}, {} s after {} s of warm-up",
+            "{} subscribers{} on {each}{} topic{}{publishers}, {} B {}{}, {pace}, {} s after {} s of warm-up",
             self.subscribers,
+            if self.compress { " that offer compression" } else { "" },
             self.topics,
             if self.topics == 1 { "" } else { "s" },
             self.payload_bytes,
             if self.text { "text" } else { "binary" },
+            match self.filler {
+                Filler::Letters => "",
+                Filler::Chat => " (chat)",
+                Filler::Json => " (json)",
+                Filler::Html => " (html)",
+                Filler::Noise => " (noise)",
+            },
             self.duration_s,
             self.warmup_s,
         )
@@ -272,6 +296,8 @@ pub(crate) mod tests {
             publishers: 1,
             payload_bytes: 128,
             text: false,
+            filler: Filler::Letters,
+            compress: false,
             envelope: None,
             pace: Pace::Window(4),
             publish_by: PublishBy::Ws,
@@ -292,6 +318,7 @@ pub(crate) mod tests {
             (Scenario { publishers: 6, ..small() }, "too few"),
             (Scenario { subscribers: 28_001, source_addresses: 1, ..small() }, "source addresses"),
             (Scenario { payload_bytes: 31, ..small() }, "--payload"),
+            (Scenario { filler: Filler::Noise, text: true, ..small() }, "--filler"),
             (Scenario { payload_bytes: 63, text: true, ..small() }, "--payload"),
             (Scenario { topics_each: 3, ..small() }, "3 topics each"),
             (Scenario { topics_each: 0, ..small() }, "0 topics each"),
@@ -325,6 +352,8 @@ pub(crate) mod tests {
         assert_eq!((suited.text, dialect), (true, Dialect::Topics(Envelope::Json)));
         let plain = Scenario { envelope: Some(Envelope::Plain), ..several.clone() };
         assert!(plain.suited_to(&topics).unwrap_err().to_string().contains("one topic each"));
+        let quoted = Scenario { filler: Filler::Json, ..several.clone() };
+        assert!(quoted.suited_to(&topics).unwrap_err().to_string().contains("quotes"));
         let template = Dialect::Template(Template::new("/{topic}").unwrap());
         assert!(several.suited_to(&template).is_err());
         let by_http = Scenario { publish_by: PublishBy::Http, ..small() };

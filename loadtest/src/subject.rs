@@ -67,8 +67,10 @@ impl Subject {
     pub(crate) fn open(&self, settings: &HubSettings) -> Result<Loaded> {
         let server_cpu = self.split_cpus()?;
         if let Some(program) = self.hub.first() {
-            let config = self.hub.get(1).map(AsRef::as_ref);
-            let launched = Launched::hub(program, config, settings, server_cpu)?;
+            let launched = match self.hub.get(1) {
+                Some(config) => Launched::hub(program, Some(config), settings, server_cpu)?,
+                None => Launched::hub_with(program, settings, server_cpu)?,
+            };
             return Ok(Loaded { cpu: server_cpu, ..launched.into() });
         }
         let place = Place::parse(&self.url)?;

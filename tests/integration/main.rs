@@ -12,6 +12,8 @@ mod gate;
 mod hub;
 
 #[cfg(test)]
+mod compression;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod descriptors;

@@ -29,6 +29,8 @@ pub(crate) struct Dialing {
     pub(crate) deadline_ns: u64,
     /// Makes the keys of this run's handshakes unique.
     pub(crate) run: u64,
+    /// Whether permessage-deflate is offered.
+    pub(crate) compress: bool,
 }
 
 /// An open WebSocket connection that is on its topics.
@@ -38,6 +40,8 @@ pub(crate) struct Connected {
     pub(crate) socket: OwnedFd,
     /// Bytes that came right behind the handshake, or the last reply that joined it.
     pub(crate) early: Vec<u8>,
+    /// Whether messages may come compressed.
+    pub(crate) compression: bool,
 }
 
 struct Opening {
@@ -46,6 +50,7 @@ struct Opening {
     socket: Socket,
     request: Outbox,
     answer: Vec<u8>,
+    compression: bool,
     stage: Stage,
 }
 
@@ -113,7 +118,8 @@ pub(crate) fn connect_all(
             if let Some(early) = standing
                 && let Some(opening) = openings[slot].take()
             {
-                done[opening.number] = Some(Connected { socket: opening.socket.into(), early });
+                done[opening.number] =
+                    Some(Connected { socket: opening.socket.into(), early, compression: opening.compression });
                 free.push(slot);
                 finished += 1;
                 progress(finished);
@@ -149,9 +155,18 @@ impl Opening {
         let Endpoint { place, dialect } = endpoint;
         let key = handshake::key(dialing.run, number as u64);
         let mut request = Outbox::default();
-        request.bytes().extend_from_slice(&handshake::request(&place.authority, &dialect.path(&topics), &key));
+        let path = dialect.path(&topics);
+        request.bytes().extend_from_slice(&handshake::request(&place.authority, &path, &key, dialing.compress));
         let socket = dial(place, dialing.source_addresses, number)?;
-        Ok(Self { number, key, socket, request, answer: Vec::new(), stage: Stage::Handshake(topics) })
+        Ok(Self {
+            number,
+            key,
+            socket,
+            request,
+            answer: Vec::new(),
+            compression: false,
+            stage: Stage::Handshake(topics),
+        })
     }
 
     /// Reads what is there; returns what is left of it once the connection is on its topics.
@@ -170,7 +185,10 @@ impl Opening {
         if let Stage::Handshake(topics) = &mut self.stage {
             let head_bytes = match handshake::judge_answer(&self.answer, &self.key) {
                 Answer::Incomplete => return Ok(None),
-                Answer::Accepted(head_bytes) => head_bytes,
+                Answer::Accepted { head_bytes, compression } => {
+                    self.compression = compression;
+                    head_bytes
+                }
                 Answer::Refused(why) => bail!("connection {}: handshake refused: {why}", self.number),
             };
             self.answer.drain(..head_bytes);

@@ -27,6 +27,8 @@ pub(crate) fn the_key() -> String {
 pub(crate) enum Wanted {
     /// A WebSocket.
     WebSocket,
+    /// A WebSocket, with permessage-deflate offered.
+    CompressedWebSocket,
     /// A stream of Server-Sent Events.
     EventStream,
 }
@@ -142,7 +144,7 @@ impl Dialer {
         let slot = event.token as usize;
         let Some(opening) = self.openings[slot].as_mut() else { return Ok(()) };
         let number = opening.number;
-        let mut progress = || -> Result<Option<usize>> {
+        let mut progress = || -> Result<Option<(usize, bool)>> {
             if event.writable && !opening.request.is_empty() {
                 match opening.request.flush(&opening.socket)? {
                     Flushed::All => self.poller.change(&opening.socket, event.token, Interest::Read)?,
@@ -153,14 +155,14 @@ impl Dialer {
         };
         match progress() {
             Ok(None) => return Ok(()),
-            Ok(Some(head_bytes)) => {
+            Ok(Some((head_bytes, compression))) => {
                 if let Some(opening) = self.openings[slot].take() {
                     let early = opening.answer[head_bytes..].to_vec();
                     let took_ns = clock::now_ns() - opening.start_ns;
                     self.poller.remove(&opening.socket)?;
                     done.push(Dialled::Open {
                         number,
-                        connected: Connected { socket: opening.socket.into(), early },
+                        connected: Connected { socket: opening.socket.into(), early, compression },
                         took_ns,
                     });
                 }
@@ -190,7 +192,8 @@ impl Opening {
         let mut request = Outbox::default();
         let authority = &dialer.place.authority;
         *request.bytes() = match dialer.kind {
-            Wanted::WebSocket => handshake::request(authority, path, &dialer.key),
+            Wanted::WebSocket => handshake::request(authority, path, &dialer.key, false),
+            Wanted::CompressedWebSocket => handshake::request(authority, path, &dialer.key, true),
             Wanted::EventStream => {
                 format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n").into_bytes()
             }
@@ -198,8 +201,8 @@ impl Opening {
         Ok(Self { number, socket, request, answer: Vec::new(), start_ns })
     }
 
-    /// Reads what is there; says how long the head was once the connection is open.
-    fn read(&mut self, kind: Wanted, key: &str) -> Result<Option<usize>> {
+    /// Reads what is there; says how long the head was once the connection is open, and whether compression was agreed on.
+    fn read(&mut self, kind: Wanted, key: &str) -> Result<Option<(usize, bool)>> {
         let mut buffer = [0; 4096];
         match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => anyhow::bail!("the server closed the connection during the handshake"),
@@ -208,14 +211,14 @@ impl Opening {
             Err(error) => return Err(error.into()),
         }
         match kind {
-            Wanted::WebSocket => match handshake::judge_answer(&self.answer, key) {
+            Wanted::WebSocket | Wanted::CompressedWebSocket => match handshake::judge_answer(&self.answer, key) {
                 Answer::Incomplete => Ok(None),
-                Answer::Accepted(head_bytes) => Ok(Some(head_bytes)),
+                Answer::Accepted { head_bytes, compression } => Ok(Some((head_bytes, compression))),
                 Answer::Refused(why) => anyhow::bail!("handshake refused: {why}"),
             },
             Wanted::EventStream => match handshake::head_of(&self.answer) {
                 None => Ok(None),
-                Some((head, head_bytes)) if head.starts_with("HTTP/1.1 200 ") => Ok(Some(head_bytes)),
+                Some((head, head_bytes)) if head.starts_with("HTTP/1.1 200 ") => Ok(Some((head_bytes, false))),
                 Some((head, head_bytes)) => {
                     let body = String::from_utf8_lossy(&self.answer[head_bytes..]);
                     anyhow::bail!("stream refused: {} {body}", head.lines().next().unwrap_or_default())

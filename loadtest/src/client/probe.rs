@@ -87,14 +87,14 @@ impl Connection {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let key = dialer::the_key();
-        socket.write_all(&handshake::request(&place.authority, path, &key))?;
+        socket.write_all(&handshake::request(&place.authority, path, &key, false))?;
         let mut answer = Vec::new();
         loop {
             let mut buffer = [0; READ_BYTES];
             let count = socket.read(&mut buffer)?;
             answer.extend_from_slice(&buffer[..count]);
             match handshake::judge_answer(&answer, &key) {
-                Answer::Accepted(head_bytes) => {
+                Answer::Accepted { head_bytes, .. } => {
                     let inbox = Inbox::starting_with(answer.split_off(head_bytes));
                     let scratch = vec![0; Inbox::scratch_bytes(64 * 1024, READ_BYTES)];
                     return Ok(Self { socket, inbox, scratch, out: Vec::new() });

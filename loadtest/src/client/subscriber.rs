@@ -16,6 +16,7 @@ use crate::verify::SubscriberId;
 use crate::wire::dialect::{Dialect, Event};
 use crate::wire::frame::{self, Opcode, Writer};
 use crate::wire::inbox::Inbox;
+use crate::wire::inflated::{Inflated, Tally};
 use crate::wire::outbox::{Flushed, Outbox};
 
 /// Bytes asked of a socket at once.
@@ -64,6 +65,7 @@ pub(crate) struct Fleet {
     ready: Vec<Ready>,
     scratch: Vec<u8>,
     limit_bytes: usize,
+    inflated: Inflated,
     /// Members whose handshake brought frames with it: no event will announce those.
     early: Vec<SubscriberId>,
 }
@@ -90,6 +92,8 @@ struct Member {
     blocked: bool,
     /// Whether what comes is left in the socket.
     held: bool,
+    /// Whether messages may come compressed.
+    compression: bool,
 }
 
 impl Fleet {
@@ -103,6 +107,7 @@ impl Fleet {
             ready: Vec::new(),
             scratch: vec![0; Inbox::scratch_bytes(limit_bytes, READ_BYTES)],
             limit_bytes,
+            inflated: Inflated::new(limit_bytes),
             early: Vec::new(),
         };
         fleet.extend(connections)?;
@@ -111,7 +116,7 @@ impl Fleet {
 
     /// Takes over more connections, numbered on.
     pub(crate) fn extend(&mut self, connections: Vec<Connected>) -> Result<()> {
-        for Connected { socket, early } in connections {
+        for Connected { socket, early, compression } in connections {
             let subscriber = SubscriberId(self.members.len() as u32);
             self.poller.add(&socket, u64::from(subscriber.0), Interest::ReadEdge)?;
             if !early.is_empty() {
@@ -124,6 +129,7 @@ impl Fleet {
                 outbox: Outbox::default(),
                 blocked: false,
                 held: false,
+                compression,
             });
         }
         Ok(())
@@ -137,6 +143,11 @@ impl Fleet {
     /// Where to append frames that `subscriber` sends; [`Fleet::flush`] sends them.
     pub(crate) fn outbox(&mut self, subscriber: SubscriberId) -> &mut Vec<u8> {
         self.members[subscriber.index()].outbox.bytes()
+    }
+
+    /// What came compressed so far.
+    pub(crate) fn compressed(&self) -> Tally {
+        self.inflated.tally()
     }
 
     /// How many subscribers there ever were.
@@ -255,15 +266,26 @@ impl Fleet {
         mut ending: Option<String>,
         watch: &mut impl Watch,
     ) -> Result<()> {
-        let Self { members, scratch, limit_bytes, dialect, .. } = self;
+        let Self { members, scratch, limit_bytes, dialect, inflated, .. } = self;
         let member = &mut members[subscriber.index()];
+        let compression = member.compression;
         let outbox = member.outbox.bytes();
         let waiting = outbox.len();
         let drained =
             member.inbox.drain(&scratch[..filled], Writer::Server, *limit_bytes, |frame| match frame.opcode {
                 Opcode::Text | Opcode::Binary => {
                     let opcode = frame.opcode;
-                    let read = dialect.read(frame.payload, |event| match event {
+                    let message = match frame.is_compressed {
+                        false => frame.payload,
+                        true => match inflated.message(frame.payload).filter(|_| compression) {
+                            Some(message) => message,
+                            None => {
+                                ending = Some("a compressed frame that was not agreed on or not whole".to_owned());
+                                return;
+                            }
+                        },
+                    };
+                    let read = dialect.read(message, |event| match event {
                         Event::Publication { topic, payload } => {
                             watch.message(subscriber, Message { opcode, topic, payload, read_ns });
                         }
@@ -274,7 +296,7 @@ impl Fleet {
                         Event::Refused(words) => ending = Some(format!("refused: {}", excerpt(words))),
                     });
                     if read.is_err() {
-                        ending = Some(format!("not understood: {}", excerpt(frame.payload)));
+                        ending = Some(format!("not understood: {}", excerpt(message)));
                     }
                 }
                 Opcode::Ping => {

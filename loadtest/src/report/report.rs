@@ -10,6 +10,7 @@ use crate::scenario::Scenario;
 use crate::server::cpu::CpuTime;
 use crate::server::process::Memory;
 use crate::verify::Verdict;
+use crate::wire::inflated::Tally;
 
 /// From this share of one CPU on a thread is busy all the time.
 const BUSY_SHARE: f64 = 0.9;
@@ -41,6 +42,8 @@ pub(crate) struct Report {
     pub(crate) timeline: Timeline,
     /// Writes of the server per delivery, over the whole run, if it tells how many it made.
     pub(crate) writes_per_delivery: Option<f64>,
+    /// What came compressed over the whole run; `None` if compression was not offered.
+    pub(crate) compressed: Option<Tally>,
     /// From the intended send time to the read; of publications due in the measured time.
     pub(crate) latency: Latency,
     /// The whole run, warm-up and stragglers included.
@@ -193,6 +196,9 @@ impl fmt::Display for Report {
             writeln!(f, "              {ending}")?;
         }
         writeln!(f, "  latency     {}", self.latency)?;
+        if let Some(compressed) = &self.compressed {
+            writeln!(f, "  compressed  {compressed}")?;
+        }
         if let Some(writes) = self.writes_per_delivery {
             writeln!(f, "  writes      {writes:.4} per delivery")?;
         }

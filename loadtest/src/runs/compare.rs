@@ -87,8 +87,11 @@ pub(crate) fn run(comparison: Comparison<'_>, scenarios: &[Scenario]) -> Result<
         let is_twice = targets[..place].iter().any(|other| other.name == target.name);
         ensure!(!is_twice, "two targets are called {}: give them names (NAME=TARGET)", target.name);
     }
-    let connections = scenarios.iter().map(|scenario| scenario.subscribers).max().unwrap_or(0);
-    let sites = Sites::open(targets, scenarios, connections, server_cpu)?;
+    let largest = scenarios
+        .iter()
+        .max_by_key(|scenario| (scenario.subscribers, scenario.payload_bytes))
+        .context("nothing to do: no scenario")?;
+    let sites = Sites::open(targets, scenarios, &largest.hub_settings(), server_cpu)?;
     let scenarios = alike(scenarios, &sites)?;
 
     // By scenario, by target, by round.
@@ -119,15 +122,18 @@ pub(crate) fn run(comparison: Comparison<'_>, scenarios: &[Scenario]) -> Result<
 struct Sites(Vec<(Target, Site)>);
 
 impl Sites {
-    fn open(targets: &[Target], scenarios: &[Scenario], connections: u32, server_cpu: Option<usize>) -> Result<Self> {
+    fn open(
+        targets: &[Target],
+        scenarios: &[Scenario],
+        settings: &HubSettings,
+        server_cpu: Option<usize>,
+    ) -> Result<Self> {
         let mut sites = Self(Vec::new());
-        let payload_bytes = scenarios.iter().map(|scenario| scenario.payload_bytes).max().unwrap_or(0);
-        let settings = HubSettings::for_load(connections, payload_bytes);
         for target in targets {
             for scenario in scenarios {
                 let target = target.facing(scenario.is_in_bursts());
                 if sites.find(&target).is_none() {
-                    let site = Site::open(&target, &settings, server_cpu)?;
+                    let site = Site::open(&target, settings, server_cpu)?;
                     sites.0.push((target, site));
                 }
             }

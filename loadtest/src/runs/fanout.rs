@@ -59,6 +59,7 @@ pub(crate) fn run(label: &str, scenario: &Scenario, site: &Site) -> Result<Repor
     // Over the whole run: asking in the midst of it would be part of what is measured.
     let writes = writes_before.zip(writes_of(endpoint)).map(|(before, after)| after.saturating_sub(before));
 
+    let compressed = scenario.compress.then(|| traffic.fleet.compressed());
     let Recorder { ledger, latencies, endings, .. } = traffic.recorder;
     let measured_s = (end.at_ns - start.at_ns) as f64 / 1e9;
     let deliveries = end.delivered - start.delivered;
@@ -82,6 +83,7 @@ pub(crate) fn run(label: &str, scenario: &Scenario, site: &Site) -> Result<Repor
         deliveries_per_s: deliveries as f64 / measured_s,
         timeline,
         writes_per_delivery: writes.map(|writes| writes as f64 / ledger.delivered().max(1) as f64),
+        compressed,
         latency: Latency::of(&latencies),
         verdict: ledger.verdict(),
         endings,

@@ -65,6 +65,9 @@ pub(crate) struct Idle {
     /// Over what they connect
     #[arg(long, value_enum, default_value_t = Idle::default().over)]
     pub(crate) over: Over,
+    /// Offer permessage-deflate, which a hub that is started then has switched on
+    #[arg(long)]
+    pub(crate) compress: bool,
     /// Handshakes at once
     #[arg(long, default_value_t = Idle::default().concurrency)]
     pub(crate) concurrency: usize,
@@ -103,6 +106,7 @@ impl Default for Idle {
             topics: 1,
             subscriptions: 1,
             over: Over::Ws,
+            compress: false,
             concurrency: 64,
             look_every_ms: 20,
             settle_s: 2.0,
@@ -170,6 +174,7 @@ impl Idle {
             topics: Some(self.topics.saturating_add(1_000).max(1_000_000)),
             subscriptions: (self.subscriptions > 1).then_some(self.subscriptions),
             header_bytes: (self.subscriptions > 1).then_some(HEAD_LIMIT_BYTES),
+            compression: self.compress,
             ..HubSettings::for_connections(all)
         }
     }
@@ -188,6 +193,7 @@ impl Idle {
         let steps = self.steps();
         ensure!(steps[0] > 0 && self.topics > 0 && self.subscriptions > 0, "nothing to do: a count is 0");
         ensure!(steps.is_sorted_by(|a, b| a < b), "--steps: each number must be more than the one before");
+        ensure!(!self.compress || self.over == Over::Ws, "--compress: event streams are not compressed");
         ensure!(
             self.subscriptions <= self.topics,
             "--subscriptions: a connection cannot be on more topics than there are"
@@ -274,7 +280,8 @@ pub(crate) fn run(idle: &Idle, server: &Loaded) -> Result<IdleReport> {
     let (mut connections, kind) = match idle.over {
         Over::Ws => {
             let crowd = Crowd::new(1, PAYLOAD_BYTES, clock::now_ns())?;
-            (Connections::WebSockets(Box::new(crowd)), Wanted::WebSocket)
+            let wanted = if idle.compress { Wanted::CompressedWebSocket } else { Wanted::WebSocket };
+            (Connections::WebSockets(Box::new(crowd)), wanted)
         }
         Over::Sse => (Connections::Streams(Streams::default()), Wanted::EventStream),
     };

@@ -19,6 +19,7 @@ use crate::server::launch::Launched;
 use crate::server::site::Site;
 use crate::server::way::Way;
 use crate::subject::{Loaded, Subject};
+use crate::wire::filler::Filler;
 
 /// Publications that were due and not made, from which on a step has failed: a few are those of the last millisecond.
 const UNPUBLISHED_SHARE: f64 = 0.01;
@@ -222,6 +223,8 @@ impl Ramp {
             publishers: 1,
             payload_bytes: self.payload_bytes,
             text: false,
+            filler: Filler::Letters,
+            compress: false,
             pace,
             publish_by: PublishBy::Ws,
             duration_s: self.duration_s,

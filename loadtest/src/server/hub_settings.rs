@@ -24,6 +24,8 @@ pub(crate) struct HubSettings {
     pub(crate) drain_ms: Option<u64>,
     /// Bytes that may wait for a subscriber before it is disconnected.
     pub(crate) lag_bytes: Option<u64>,
+    /// Whether clients that offer compression get it.
+    pub(crate) compression: bool,
 }
 
 impl HubSettings {
@@ -39,6 +41,7 @@ impl HubSettings {
             ping_interval_ms: None,
             drain_ms: None,
             lag_bytes: None,
+            compression: false,
         }
     }
 
@@ -71,6 +74,7 @@ impl HubSettings {
         line("message", self.message_bytes.map(|bytes| bytes.to_string()));
         line("\n[liveness]\nping_interval", self.ping_interval_ms.map(ms));
         line("pong_timeout", self.ping_interval_ms.map(ms));
+        line("\n[compression]\nenabled", self.compression.then(|| "true".to_owned()));
         line("\n[[topics]]\npattern", Some("\"*\"".to_owned()));
         line("publish", Some("\"anyone\"".to_owned()));
         line("history", Some("{ size = 0 }".to_owned()));
@@ -107,6 +111,7 @@ mod tests {
             ping_interval_ms: Some(1_000),
             drain_ms: Some(500),
             lag_bytes: Some(65_536),
+            compression: true,
             ..HubSettings::for_connections(1)
         };
         let text = settings.to_toml(1);
@@ -117,6 +122,8 @@ mod tests {
             "[liveness]",
             "ping_interval = \"1000ms\"",
             "pong_timeout = \"1000ms\"",
+            "[compression]",
+            "enabled = true",
             "lag = 65536",
         ];
         let places: Vec<Option<usize>> = order.iter().map(|line| text.find(line)).collect();

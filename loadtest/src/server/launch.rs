@@ -84,7 +84,7 @@ impl Launched {
         Ok(Self { child, place: Place::local(port), folder: None })
     }
 
-    /// Starts the hub `binary`, pinned to `server_cpu` if given, with `config`, or else with `settings` on a free port;
+    /// Starts the hub `binary`, pinned to `server_cpu` if given, with `config`, or with `settings` on a free port;
     /// returns when it answers that it is ready.
     pub(crate) fn hub(
         binary: &Path,

@@ -29,8 +29,7 @@ impl Site {
         Self { name: name.to_owned(), endpoint: Endpoint::topics(place.clone()), pid: Some(pid), _launched: None }
     }
 
-    /// Starts `target`, a hub with `settings` unless it has a configuration, on `server_cpu` if given; or finds it, if it
-    /// runs already.
+    /// Starts `target`, a hub with `settings`, on `server_cpu` if given; or finds it, if it runs already.
     ///
     /// Panics for [`Kind::Floors`], which is none until [`Target::facing`] says which.
     pub(crate) fn open(target: &Target, settings: &HubSettings, server_cpu: Option<usize>) -> Result<Self> {

@@ -57,6 +57,8 @@ pub(crate) enum Writer {
 pub(crate) struct Frame<'a> {
     /// Its kind.
     pub(crate) opcode: Opcode,
+    /// Whether the payload is compressed (RFC 7692 §6). Whoever agreed on nothing refuses it.
+    pub(crate) is_compressed: bool,
     /// The masking key of a client's frame; zero for a server's.
     pub(crate) key: [u8; 4],
     /// The payload as it is on the wire: still masked if a client wrote it.
@@ -89,7 +91,10 @@ pub(crate) enum Malformed {
 /// Parses the frame at the front of `bytes`, of at most `limit_bytes` of payload.
 pub(crate) fn parse(bytes: &[u8], writer: Writer, limit_bytes: usize) -> Result<Parsed<'_>, Malformed> {
     let &[first, second, ..] = bytes else { return Ok(Parsed::Incomplete) };
-    if first & 0x70 != 0 {
+    let is_compressed = first & 0x40 != 0;
+    // A generator sends nothing compressed, and control frames never are.
+    let may_be_compressed = writer == Writer::Server && first & 0x08 == 0;
+    if first & 0x30 != 0 || (is_compressed && !may_be_compressed) {
         return Err(Malformed::Reserved);
     }
     if first & 0x80 == 0 || first & 0x0f == 0 {
@@ -122,7 +127,7 @@ pub(crate) fn parse(bytes: &[u8], writer: Writer, limit_bytes: usize) -> Result<
         at += 4;
     }
     match bytes.get(at..at + length) {
-        Some(payload) => Ok(Parsed::Frame(Frame { opcode, key, payload }, at + length)),
+        Some(payload) => Ok(Parsed::Frame(Frame { opcode, is_compressed, key, payload }, at + length)),
         None => Ok(Parsed::Incomplete),
     }
 }
@@ -243,7 +248,9 @@ mod tests {
     #[test]
     fn what_a_server_may_not_send_is_refused() {
         let refused = |bytes: &[u8]| parse(bytes, Writer::Server, 100).unwrap_err();
-        assert_eq!(refused(&[0xc2, 1, 0]), Malformed::Reserved);
+        assert_eq!(refused(&[0xa2, 1, 0]), Malformed::Reserved);
+        assert_eq!(refused(&[0xc9, 1, 0]), Malformed::Reserved);
+        assert_eq!(parse(&[0xc2, 0x81, 0, 0, 0, 0, 0], Writer::Client, 100), Err(Malformed::Reserved));
         assert_eq!(refused(&[0x83, 1, 0]), Malformed::Reserved);
         assert_eq!(refused(&[0x02, 1, 0]), Malformed::Fragmented);
         assert_eq!(refused(&[0x80, 1, 0]), Malformed::Fragmented);

@@ -13,8 +13,13 @@ pub(crate) const HEAD_LIMIT_BYTES: usize = 8 * 1024;
 pub(crate) enum Answer {
     /// Not the whole head yet.
     Incomplete,
-    /// A WebSocket from byte `.0` on.
-    Accepted(usize),
+    /// A WebSocket from the byte behind the head on.
+    Accepted {
+        /// Bytes of the head.
+        head_bytes: usize,
+        /// Whether messages may come compressed, each on its own.
+        compression: bool,
+    },
     /// Something else; the head says what.
     Refused(String),
 }
@@ -27,11 +32,16 @@ pub(crate) fn key(run: u64, number: u64) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The upgrade request for `path`.
-pub(crate) fn request(authority: &str, path: &str, key: &str) -> Vec<u8> {
+/// What a client offers that wants compression: like a browser, but nobody keeps a window for it.
+const OFFER: &str =
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_max_window_bits\r\n";
+
+/// The upgrade request for `path`, with an offer of permessage-deflate if `compress`.
+pub(crate) fn request(authority: &str, path: &str, key: &str, compress: bool) -> Vec<u8> {
+    let offer = if compress { OFFER } else { "" };
     format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{offer}\r\n"
     )
     .into_bytes()
 }
@@ -50,10 +60,15 @@ pub(crate) fn judge_answer(bytes: &[u8], key: &str) -> Answer {
         let body = String::from_utf8_lossy(&bytes[length..]);
         return Answer::Refused(format!("{status} {}", body.chars().take(300).collect::<String>()));
     }
-    if header(head, "sec-websocket-accept") == Some(accept(key).as_str()) {
-        Answer::Accepted(length)
-    } else {
-        Answer::Refused("101 with a wrong Sec-WebSocket-Accept".into())
+    if header(head, "sec-websocket-accept") != Some(accept(key).as_str()) {
+        return Answer::Refused("101 with a wrong Sec-WebSocket-Accept".into());
+    }
+    match header(head, "sec-websocket-extensions") {
+        None => Answer::Accepted { head_bytes: length, compression: false },
+        Some(agreed) if agreed.starts_with("permessage-deflate;") && agreed.contains("server_no_context_takeover") => {
+            Answer::Accepted { head_bytes: length, compression: true }
+        }
+        Some(other) => Answer::Refused(format!("101 with the extension {other}, which was not offered like this")),
     }
 }
 
@@ -120,7 +135,7 @@ mod tests {
     #[test]
     fn both_sides_agree_whole_and_at_every_prefix() {
         let key = key(3, 4);
-        let request = request("127.0.0.1:8000", "/topics/load-0", &key);
+        let request = request("127.0.0.1:8000", "/topics/load-0", &key, true);
         for cut in 0..request.len() {
             assert_eq!(opening(&request[..cut]), None, "at {cut}");
         }
@@ -133,7 +148,22 @@ mod tests {
         }
         let length = answer.len();
         answer.extend_from_slice(b"\x82\x01x");
-        assert_eq!(judge_answer(&answer, &key), Answer::Accepted(length));
+        assert_eq!(judge_answer(&answer, &key), Answer::Accepted { head_bytes: length, compression: false });
+    }
+
+    #[test]
+    fn compression_is_agreed_on_only_as_it_was_offered() {
+        let key = key(1, 1);
+        let answered = |extension: &str| {
+            let head = String::from_utf8(acceptance(&key)).unwrap();
+            let line = format!("\r\nSec-WebSocket-Extensions: {extension}\r\n\r\n");
+            judge_answer(head.replacen("\r\n\r\n", &line, 1).as_bytes(), &key)
+        };
+        let agreed = answered("permessage-deflate; server_no_context_takeover; client_no_context_takeover");
+        assert!(matches!(agreed, Answer::Accepted { compression: true, .. }), "{agreed:?}");
+        for other in ["permessage-deflate", "permessage-deflate; client_no_context_takeover", "x-other"] {
+            assert!(matches!(answered(other), Answer::Refused(_)), "{other}");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! about itself. Pure, but for `outbox`, which writes to a socket.
 
 pub(crate) mod dialect;
+pub(crate) mod filler;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod inbox;
+pub(crate) mod inflated;
 pub(crate) mod outbox;
 pub(crate) mod stamp;

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::filler::Filler;
+
 /// Bytes of a stamp in a binary payload.
 const BINARY_BYTES: usize = 32;
 
@@ -56,7 +58,7 @@ pub(crate) enum Wrong {
 pub(crate) struct Payloads {
     run: u64,
     format: Format,
-    /// `size - stamp` pattern bytes plus room for the shifts; printable, so that it serves text too.
+    /// `size - stamp` pattern bytes plus room for the shifts.
     filler: Vec<u8>,
     size: usize,
 }
@@ -77,19 +79,18 @@ impl fmt::Display for TooSmall {
 impl std::error::Error for TooSmall {}
 
 impl Payloads {
-    /// Payloads of exactly `size` bytes for the run `run`.
+    /// Payloads of exactly `size` bytes for the run `run`, of letters.
     pub(crate) fn new(run: u64, format: Format, size: usize) -> Result<Self, TooSmall> {
+        Self::of(run, format, size, Filler::Letters)
+    }
+
+    /// The same with another filler behind the stamp.
+    pub(crate) fn of(run: u64, format: Format, size: usize, filler: Filler) -> Result<Self, TooSmall> {
         let minimum = format.stamp_bytes();
         if size < minimum {
             return Err(TooSmall { minimum });
         }
-        let mut state = run | 1;
-        let filler = (0..size - minimum + FILLER_SHIFTS)
-            .map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                b'a' + ((state >> 33) % 26) as u8
-            })
-            .collect();
+        let filler = filler.bytes(run, size - minimum + FILLER_SHIFTS);
         Ok(Self { run, format, filler, size })
     }
 

@@ -1,13 +1,16 @@
 //! Clients that do exactly what a test tells them, also what a client never should.
 //!
 //! Blocking sockets with deadlines. The WebSocket and HTTP here are written from the RFCs and share no code with the
-//! hub: a mistake in its frames must not be undone by the same mistake in the tests.
+//! hub: a mistake in its frames must not be undone by the same mistake in the tests. DEFLATE is miniz_oxide's, which
+//! the hub does not use.
 
+mod deflate;
 mod events;
 mod http;
 mod socket;
 mod websocket;
 
+pub(crate) use deflate::deflated;
 pub(crate) use events::{Event, Events};
 pub(crate) use http::{Http, Response, response};
 pub(crate) use socket::Socket;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::deflate::inflated;
 use super::{Response, Socket, response};
 
 /// The example key of RFC 6455 §1.3, and what a server makes of it.
@@ -14,12 +15,16 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     pub(crate) socket: Socket,
+    /// Whether messages may come compressed.
+    compression: bool,
 }
 
 /// A frame as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) fin: bool,
+    /// The first reserved bit.
+    pub(crate) is_compressed: bool,
     pub(crate) opcode: u8,
     pub(crate) payload: Vec<u8>,
 }
@@ -101,7 +106,10 @@ impl WebSocket {
         let mut socket = Socket::connect(address);
         socket.send(&upgrade_request(target, headers));
         let response = response(&mut socket).expect("the hub closed instead of answering");
-        if response.status == 101 { Ok(Self { socket }) } else { Err(response) }
+        if response.status != 101 {
+            return Err(response);
+        }
+        Ok(Self { socket, compression: response.header("sec-websocket-extensions").is_some() })
     }
 
     /// Reads the answer to a handshake that was sent, and asserts that it accepts.
@@ -111,7 +119,20 @@ impl WebSocket {
         assert_eq!(response.status, 101, "{response:?}");
         assert_eq!(response.header("sec-websocket-accept"), Some(ACCEPT));
         assert_eq!(response.header("upgrade").map(str::to_ascii_lowercase).as_deref(), Some("websocket"));
-        Self { socket }
+        assert_eq!(response.header("sec-websocket-extensions"), None, "nothing was offered");
+        Self { socket, compression: false }
+    }
+
+    /// Opens one with an offer of compression, and asserts that it was accepted with `answer` behind what is always there.
+    #[track_caller]
+    pub(crate) fn open_compressed(address: SocketAddr, target: &str, offer: &str, answer: &str) -> Self {
+        let mut socket = Socket::connect(address);
+        socket.send(&upgrade_request(target, &[("Sec-WebSocket-Extensions", offer)]));
+        let response = response(&mut socket).expect("the hub closed instead of answering");
+        assert_eq!(response.status, 101, "{response:?}");
+        let agreed = format!("permessage-deflate; server_no_context_takeover; client_no_context_takeover{answer}");
+        assert_eq!(response.header("sec-websocket-extensions"), Some(&*agreed));
+        Self { socket, compression: true }
     }
 
     #[track_caller]
@@ -138,7 +159,9 @@ impl WebSocket {
     #[track_caller]
     pub(crate) fn frame(&mut self) -> Option<Frame> {
         let head = self.socket.read(2)?;
-        assert_eq!(head[0] & 0x70, 0, "a reserved bit is set: {head:02x?}");
+        let is_compressed = head[0] & 0x40 != 0;
+        assert_eq!(head[0] & 0x30, 0, "a reserved bit is set: {head:02x?}");
+        assert!(!is_compressed || (self.compression && matches!(head[0] & 0x0f, 1 | 2)), "{head:02x?}");
         assert_eq!(head[1] & 0x80, 0, "a server must not mask: {head:02x?}");
         let length = match head[1] {
             126 => {
@@ -156,7 +179,7 @@ impl WebSocket {
             short => usize::from(short),
         };
         let payload = if length == 0 { Vec::new() } else { self.socket.read(length).unwrap() };
-        Some(Frame { fin: head[0] & 0x80 != 0, opcode: head[0] & 0x0f, payload })
+        Some(Frame { fin: head[0] & 0x80 != 0, is_compressed, opcode: head[0] & 0x0f, payload })
     }
 
     /// What comes next, whatever it is.
@@ -164,9 +187,10 @@ impl WebSocket {
     pub(crate) fn hear(&mut self) -> Heard {
         let Some(frame) = self.frame() else { return Heard::End };
         assert!(frame.fin, "the hub does not fragment");
+        let payload = if frame.is_compressed { inflated(&frame.payload) } else { frame.payload.clone() };
         match frame.opcode {
-            0x1 => Heard::Text(String::from_utf8(frame.payload).expect("text is UTF-8")),
-            0x2 => Heard::Binary(frame.payload),
+            0x1 => Heard::Text(String::from_utf8(payload).expect("text is UTF-8")),
+            0x2 => Heard::Binary(payload),
             0x8 if frame.payload.is_empty() => Heard::Close(None),
             0x8 => {
                 let (code, reason) = frame.payload.split_at(2);
