@@ -217,7 +217,7 @@ impl Worker {
                     },
                 },
             };
-            if let Err(stuck) = self.append(stuck) {
+            if let Some(stuck) = self.append(stuck) {
                 self.stuck = Some(stuck);
                 return true;
             }
@@ -234,8 +234,8 @@ impl Worker {
         Some(Stuck { publication, lacking })
     }
 
-    /// Appends a publication to the logs that lack it.
-    fn append(&mut self, mut stuck: Stuck) -> Result<(), Stuck> {
+    /// Appends a publication to the logs that lack it; gives it back if one of them has no room.
+    fn append(&mut self, mut stuck: Stuck) -> Option<Stuck> {
         let tick = Tick(self.tick);
         let Stuck { publication, lacking } = &mut stuck;
         for encoding in Encoding::ALL {
@@ -246,18 +246,18 @@ impl Worker {
                 Appended::Ok => lacking.logs[encoding.index()] = None,
                 Appended::Full => {
                     self.fanout.sweep_log_first(log);
-                    return Err(stuck);
+                    return Some(stuck);
                 }
             }
         }
         while let Some(&bundle) = lacking.bundles.last() {
             match self.append_to_bundle(bundle, publication) {
                 Appended::Ok => lacking.bundles.pop(),
-                Appended::Full => return Err(stuck),
+                Appended::Full => return Some(stuck),
             };
         }
         self.mailbox.release(publication.charge_bytes());
-        Ok(())
+        None
     }
 
     fn serve_ready(&mut self) -> bool {

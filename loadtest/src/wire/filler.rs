@@ -77,7 +77,7 @@ fn row(dice: &mut Dice, out: &mut String) {
     for _ in 0..12 {
         let _ = write!(out, "{} ", word(dice));
     }
-    let _ = write!(out, "</p><a href=\"/messages/{id}\">{count} replies</a></li>\n");
+    let _ = writeln!(out, "</p><a href=\"/messages/{id}\">{count} replies</a></li>");
 }
 
 /// A linear congruential generator (Knuth).
@@ -86,7 +86,7 @@ struct Dice(u64);
 impl Dice {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 32) * limit >> 32
+        ((self.0 >> 32) * limit) >> 32
     }
 }
 
