@@ -3,9 +3,9 @@
 /// A class of windows. Clients ask for at most 9 to 15 bits; each is served with the largest class that is not larger,
 /// so that a publication is compressed at most three times, whatever its subscribers asked for.
 ///
-/// Fifteen bits is what browsers and most libraries take. Twelve is what those ask for that would save memory (the default
-/// of Python's `websockets`), and costs next to nothing in size for messages of a few KiB. Nine is for whoever asks for
-/// less. Eight, which RFC 7692 §7.1.2.1 allows as well, zlib cannot do without its own header.
+/// Fifteen bits is what browsers and nearly all libraries take. Twelve is for devices that save memory: 16 KiB of JSON
+/// become 2 % larger with it, but 20 % with nine bits, which also take twice the time. Nine is for whoever asks for less.
+/// Eight, which RFC 7692 §7.1.2.1 allows as well, zlib cannot do without its own header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Window {
     /// 512 bytes.
