@@ -1,9 +1,12 @@
 //! Compressing frames that many subscribers share (RFC 7692 §7.2.1).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::{Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::frame::FrameHeader;
+use super::inflate::wire_limit;
 use super::window::Window;
 
 /// What a flush ends with, and what is left out of the message.
@@ -83,21 +86,30 @@ impl Deflater {
     }
 
     /// Compresses `payload` to the front of the room and says how long that is; `None` if it is not shorter.
+    ///
+    /// There is room for all that comes out, although what is longer than `payload` is not wanted: a stream must not be
+    /// reset with output left in it. zlib-rs (0.6.8) keeps the place of that output, and after some of it panics. For the
+    /// same reason a stream that was not flushed, or panicked, is not used again.
     fn squeeze(&mut self, window: Window, payload: &[u8]) -> Option<usize> {
-        // Were this filled, the flush might not be complete, and the outcome would not be smaller without its tail.
-        let most = payload.len() + TAIL.len();
+        let most = wire_limit(payload.len());
         if self.room.len() < most {
             self.room.resize(most, 0);
         }
-        let level = self.level;
-        let stream = self.streams[window.index()]
-            .get_or_insert_with(|| Compress::new_with_window_bits(level, false, window.bits()));
-        stream.reset();
-        stream.compress(payload, &mut self.room[..most], FlushCompress::Sync).ok()?;
-        let written = usize::try_from(stream.total_out()).ok()?;
-        let is_whole = stream.total_in() == payload.len() as u64 && written < most;
+        let place = &mut self.streams[window.index()];
+        let mut stream =
+            place.take().unwrap_or_else(|| Compress::new_with_window_bits(self.level, false, window.bits()));
+        let room = &mut self.room[..most];
+        // A publication goes out uncompressed rather than that its worker ends with everyone on it.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            stream.reset();
+            stream.compress(payload, room, FlushCompress::Sync).ok()?;
+            usize::try_from(stream.total_out()).ok().filter(|&written| written < most)
+        }));
+        let written = written.ok().flatten()?;
+        let is_whole = stream.total_in() == payload.len() as u64;
+        *place = Some(stream);
         let body = self.room[..written].strip_suffix(&TAIL)?;
-        is_whole.then_some(body.len())
+        (is_whole && body.len() < payload.len()).then_some(body.len())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Inflating what clients sent compressed (RFC 7692 §7.2.2), never over the message limit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::deflate::TAIL;
@@ -48,7 +50,12 @@ impl Inflater {
         if payload.is_empty() {
             return Ok(());
         }
-        let inflated = self.run(payload, message_limit);
+        // These are a client's bytes: a mistake of the library must end its connection, and not the worker of everyone else.
+        let inflated = catch_unwind(AssertUnwindSafe(|| self.run(payload, message_limit)));
+        let inflated = inflated.unwrap_or_else(|_| {
+            self.stream = None;
+            Err(Violation::InvalidDeflate)
+        });
         if inflated.is_err() {
             self.message = Vec::new();
         }

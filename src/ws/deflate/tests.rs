@@ -64,15 +64,34 @@ fn what_is_below_the_threshold_or_would_not_become_smaller_is_left_as_it_is() {
     let tally = deflater.take_tally();
     assert!(tally.in_bytes == 256 && tally.out_bytes < 20, "{tally:?}");
 
-    let mut noise = 1_u32;
-    let random: Vec<u8> = (0..5000)
-        .map(|_| {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (noise >> 24) as u8
-        })
-        .collect();
-    assert_eq!(deflater.deflate(Window::Bits15, &frame::binary(&random)), None);
+    assert_eq!(deflater.deflate(Window::Bits15, &frame::binary(&noise(1, 5000))), None);
     assert_eq!(deflater.take_tally(), Tally { in_bytes: 5000, out_bytes: 5000 });
+}
+
+fn noise(seed: u32, count: usize) -> Vec<u8> {
+    let mut noise = seed;
+    let next = |_| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (noise >> 24) as u8
+    };
+    (0..count).map(next).collect()
+}
+
+#[test]
+fn what_was_compressed_in_vain_leaves_nothing_behind() {
+    for level in [1, 3, 9] {
+        for window in Window::ALL {
+            let mut deflater = Deflater::new(level, 1);
+            let text = frame::text(&json(50));
+            let expected = deflater.deflate(window, &text).unwrap();
+            for seed in 0..300 {
+                let count = 100 + 97 * seed as usize % 3000;
+                assert_eq!(deflater.deflate(window, &frame::binary(&noise(seed, count))), None);
+            }
+            assert!(deflater.streams[window.index()].is_some(), "it ended in a panic");
+            assert_eq!(deflater.deflate(window, &text), Some(expected));
+        }
+    }
 }
 
 #[test]
