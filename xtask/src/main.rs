@@ -3,7 +3,7 @@
 //! * [`commands::test`]: everything that tests the hub, from unit tests to a real browser;
 //! * [`commands::check`]: everything a commit must satisfy without running it;
 //! * [`commands::fuzz`]: each fuzz target for a while;
-//! * [`conformance`]: the Autobahn test suite against an echo endpoint;
+//! * [`conformance`]: the Autobahn test suite against endpoints of the hub;
 //! * [`instructions`]: how many instructions the operations of the hot path take.
 //!
 //! [`run`] is how a command is announced, timed, bounded and summed up; [`machine`] is what the machine has, and how
@@ -51,7 +51,7 @@ enum Command {
         /// Only these targets; all of them if none is named.
         targets: Vec<String>,
     },
-    /// Run the Autobahn test suite against an echo endpoint, and hold its results to the expected ones.
+    /// Run the Autobahn test suite against endpoints of the hub, and hold its results to the expected ones.
     Conformance {
         /// The cases to run, as patterns of the suite. A narrowed run does not ask for the full number of cases.
         #[arg(default_values_t = ["*".to_owned()])]

@@ -50,6 +50,11 @@ impl EchoHub {
         format!("ws://{}/echo", self.address)
     }
 
+    /// An endpoint whose topic gives back to a client what it sends.
+    pub(super) fn topic_url(&self) -> String {
+        format!("ws://{}/topic", self.address)
+    }
+
     fn wait_until_ready(&mut self, log: &PathBuf) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -87,9 +92,20 @@ workers = 1
 message = "16MiB"
 mailbox = "32MiB"
 
+[compression]
+enabled = true
+
+[[topics]]
+pattern = "*"
+slow_consumer = {{ lag = "64MiB" }}
+
 [[endpoints]]
 path = "/echo"
 reply = "{{message}}"
+
+[[endpoints]]
+path = "/topic"
+topic = "conformance"
 "#
     )
 }

@@ -121,9 +121,11 @@ mod tests {
     #[test]
     fn the_index_of_the_suite_is_read() {
         let index = r#"{"fanfare":{"1.1.1":{"behavior":"OK","behaviorClose":"OK","duration":1},
-            "6.4.1":{"behavior":"NON-STRICT","behaviorClose":"OK","duration":1}}}"#;
-        let run = Verdicts::parse(index, "fanfare").unwrap();
-        assert_eq!(run.summary(), "2 cases (behavior, close): 1 × NON-STRICT OK, 1 × OK OK");
-        assert!(Verdicts::parse(index, "another").is_err());
+            "6.4.1":{"behavior":"NON-STRICT","behaviorClose":"OK","duration":1}},
+            "topic":{"12.1.1":{"behavior":"OK","behaviorClose":"OK"}}}"#;
+        let run = Verdicts::parse(index, &["fanfare", "topic", "not-run"]).unwrap();
+        assert_eq!(run.summary(), "3 cases (behavior, close): 1 × NON-STRICT OK, 2 × OK OK");
+        assert!(run.0.contains_key("topic:12.1.1"));
+        assert!(Verdicts::parse(index, &["another"]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: the Autobahn test suite against an echo endpoint of the hub.
+//! `cargo xtask conformance`: the Autobahn test suite against an echo endpoint of the hub, and a compressing one.
 //!
 //! [`Suite`] puts the suite (a Python 2 program) into the cache; [`EchoHub`] runs the hub it talks to; [`Expected`] is
 //! what its results are held to. Imports [`machine`](crate::machine) and [`run`](crate::run).
@@ -20,6 +20,12 @@ use expected::Expected;
 use suite::Suite;
 use verdicts::Verdicts;
 
+/// What the suite calls the echo endpoint: replies, which are not compressed.
+const ECHO: &str = "fanfare";
+
+/// And the endpoint of a topic, which gives a client's message back as a publication: compressed.
+const TOPIC: &str = "fanfare-topic";
+
 /// Runs the cases that match `cases`, and holds their results to the expected ones.
 pub(crate) fn run(place: &Place, cases: &[String]) -> anyhow::Result<Report> {
     let mut report = Report::default();
@@ -36,19 +42,19 @@ pub(crate) fn run(place: &Place, cases: &[String]) -> anyhow::Result<Report> {
     }
     let specification_text = serde_json::json!({
         "outdir": reports,
-        "servers": [{ "agent": "fanfare", "url": echo.url() }],
+        "servers": [{ "agent": ECHO, "url": echo.url() }, { "agent": TOPIC, "url": echo.topic_url() }],
         "cases": cases,
-        // permessage-deflate, which the hub does not offer.
-        "exclude-cases": ["12.*", "13.*"],
-        "exclude-agent-cases": {},
+        "exclude-cases": [],
+        // Compression is all that the topic adds to the echo.
+        "exclude-agent-cases": { TOPIC: (1..=11).map(|group| format!("{group}.*")).collect::<Vec<_>>() },
     });
     fs::write(&specification, specification_text.to_string()).context("the suite's specification")?;
-    if !report.run(suite.fuzzing_client(&specification).at_most(Duration::from_secs(900)))? {
+    if !report.run(suite.fuzzing_client(&specification).at_most(Duration::from_secs(3600)))? {
         return Ok(report);
     }
     drop(echo);
 
-    let verdicts = Verdicts::read(&reports.join("index.json"), "fanfare")?;
+    let verdicts = Verdicts::read(&reports.join("index.json"), &[ECHO, TOPIC])?;
     let expected = Expected::committed()?;
     println!("\n{}", verdicts.summary());
     let everything = cases.iter().any(|pattern| pattern == "*");

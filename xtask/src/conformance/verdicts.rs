@@ -35,20 +35,30 @@ impl std::fmt::Display for Verdict {
 pub(super) struct Verdicts(pub(super) BTreeMap<String, Verdict>);
 
 impl Verdicts {
-    /// Reads the suite's `index.json` for the server it calls `agent`.
-    pub(super) fn read(index: &Path, agent: &str) -> anyhow::Result<Self> {
+    /// Reads the suite's `index.json` for the servers it calls `agents`. Cases of all but the first are called
+    /// `AGENT:CASE`; those may have none, if the run was narrowed.
+    pub(super) fn read(index: &Path, agents: &[&str]) -> anyhow::Result<Self> {
         let text = fs::read_to_string(index).with_context(|| index.display().to_string())?;
-        Self::parse(&text, agent).with_context(|| index.display().to_string())
+        Self::parse(&text, agents).with_context(|| index.display().to_string())
     }
 
-    pub(super) fn parse(text: &str, agent: &str) -> anyhow::Result<Self> {
+    pub(super) fn parse(text: &str, agents: &[&str]) -> anyhow::Result<Self> {
         let index: serde_json::Value = serde_json::from_str(text)?;
-        let Some(cases) = index.get(agent).and_then(|cases| cases.as_object()) else { bail!("no results for {agent}") };
         let mut verdicts = BTreeMap::new();
-        for (case, result) in cases {
-            let word =
-                |key| result.get(key).and_then(|word| word.as_str()).with_context(|| format!("case {case}: no {key}"));
-            verdicts.insert(case.clone(), Verdict::new(word("behavior")?, word("behaviorClose")?));
+        for (at, agent) in agents.iter().enumerate() {
+            let Some(cases) = index.get(agent).and_then(|cases| cases.as_object()) else {
+                if at > 0 {
+                    continue;
+                }
+                bail!("no results for {agent}")
+            };
+            for (case, result) in cases {
+                let word = |key| {
+                    result.get(key).and_then(|word| word.as_str()).with_context(|| format!("case {case}: no {key}"))
+                };
+                let name = if at == 0 { case.clone() } else { format!("{agent}:{case}") };
+                verdicts.insert(name, Verdict::new(word("behavior")?, word("behaviorClose")?));
+            }
         }
         Ok(Self(verdicts))
     }
