@@ -11,7 +11,7 @@
 //! | [`hub`] | topics: registry, sequencing, interest, history |
 //! | [`fanout`] | pure: a worker's topic logs, cursors and outboxes |
 //! | [`engine`] | where topics live beyond this process |
-//! | [`ws`] | pure: RFC 6455 bytes |
+//! | [`ws`] | pure: RFC 6455 and RFC 7692 bytes |
 //! | [`api`], [`pages`], [`admin`] | HTTP: publishing, history, static files, metrics, health |
 //! | [`config`], [`cli`] | one struct, TOML and environment; the command line |
 

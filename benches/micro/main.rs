@@ -3,6 +3,7 @@
 //! | file | what is timed | beside it, as the floor |
 //! |---|---|---|
 //! | `decoder` | reading client frames, by size and by how they are cut | taking the mask off, which is held to a copy |
+//! | `deflate` | compressing JSON by level and window, inflating it | a copy |
 //! | `encoding` | making frames, per protocol encoding | a copy of the payload |
 //! | `publish` | a publish for 0, 1 and 4 workers, with and without history, alone and with 3 other threads | the same letters through bare queues |
 //! | `mailbox` | popping and releasing, parking and waking | the same letters from a bare queue |
@@ -23,6 +24,7 @@ mod stage;
 mod beside;
 mod config;
 mod decoder;
+mod deflate;
 mod encoding;
 mod history;
 mod mailbox;
@@ -50,7 +52,7 @@ fn briefly() -> Criterion {
 criterion_group! {
     name = benches;
     config = briefly();
-    targets = decoder::bench, encoding::bench, publish::bench, mailbox::bench, sweep::bench, history::bench,
+    targets = decoder::bench, deflate::bench, encoding::bench, publish::bench, mailbox::bench, sweep::bench, history::bench,
         registry::bench, subscribe::bench, config::bench
 }
 criterion_main!(benches);

@@ -23,7 +23,7 @@ pub(super) fn wire_limit(message_limit: usize) -> usize {
 /// Inflates whole messages, each on its own: no client keeps its window (`client_no_context_takeover`), so one inflater
 /// serves all connections of a worker.
 ///
-/// Nothing until the first message; then about 40 KiB, and the room of a message of usual size.
+/// Nothing until the first message; then 46 KiB, and the room of a message of usual size.
 #[derive(Debug, Default)]
 pub struct Inflater {
     stream: Option<Decompress>,
