@@ -4,8 +4,8 @@ use fastwebsockets::{OpCode, unmask};
 
 use super::assembly::{self, Assembly};
 use super::close;
-use super::header::{self, Context, Header, Open};
-use super::inflate::Inflater;
+use super::header::{self, Context, Header};
+use super::inflate::{Inflater, wire_limit};
 use super::message::{Message, Step};
 use super::violation::Violation;
 
@@ -189,7 +189,8 @@ impl Decoder {
         if input.is_empty() {
             return Ok((0, Found::Nothing));
         }
-        let context = Context { open: None, message_limit, compression: inflater.is_some() };
+        let compressed_limit = if inflater.is_some() { wire_limit(message_limit) } else { 0 };
+        let context = Context { message_bytes: None, message_limit, compressed_limit };
         if self.partial.is_none()
             && let Some(header) = header::read(input, context)?
             && header.fin
@@ -264,8 +265,12 @@ impl Partial {
 
     /// Reads a header that may have started in an earlier input; tells how many bytes of `input` belong to it.
     fn read_header(&mut self, input: &[u8], context: Context) -> Result<(usize, Option<Header>), Violation> {
-        let open = |open: &Assembly| Open { bytes: open.bytes().len(), is_compressed: open.is_compressed() };
-        let context = Context { open: self.assembly.as_ref().map(open), ..context };
+        let context = match &self.assembly {
+            Some(open) => {
+                Context { message_bytes: Some(open.bytes().len()), message_limit: limit_of(open, context), ..context }
+            }
+            None => context,
+        };
         let held = usize::from(self.header_len);
         let taken = input.len().min(header::LIMIT_BYTES - held);
         self.header[held..held + taken].copy_from_slice(&input[..taken]);
@@ -301,7 +306,7 @@ impl Partial {
             OpCode::Continuation | OpCode::Text | OpCode::Binary => {
                 let assembly = self.assembly.as_mut().expect("invariant: a data frame opens or continues a message");
                 let final_size = assembly.bytes().len() + piece.len() + frame.missing_bytes;
-                let limit = context.wire_limit(assembly.is_compressed());
+                let limit = limit_of(assembly, context);
                 assembly.push(piece, if frame.fin { final_size } else { limit })
             }
         }
@@ -338,6 +343,11 @@ impl Partial {
             OpCode::Continuation | OpCode::Text | OpCode::Binary => Ok(Found::Nothing),
         }
     }
+}
+
+/// Bytes that an unfinished message may have.
+fn limit_of(assembly: &Assembly, context: Context) -> usize {
+    if assembly.is_compressed() { context.compressed_limit } else { context.message_limit }
 }
 
 /// A whole unmasked payload as a message.

@@ -3,7 +3,6 @@
 use fastwebsockets::OpCode;
 
 use super::frame::RSV1;
-use super::inflate::wire_limit;
 use super::violation::{Violation, rule};
 
 /// The longest header of a client frame: 2 bytes, 8 of length, 4 of mask.
@@ -12,30 +11,16 @@ pub(super) const LIMIT_BYTES: usize = 14;
 /// The most payload that a control frame carries.
 pub(super) const CONTROL_LIMIT_BYTES: usize = 125;
 
-/// What the header is judged against: the message that it may continue.
+/// What the header is judged against: the message that it may continue, and the limits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context {
-    /// The fragments before; `None` when no message is open.
-    pub(super) open: Option<Open>,
-    /// Bytes that one message may have, over all its fragments, and inflated if it is compressed.
+    /// Bytes of the fragments before; `None` when no message is open.
+    pub(super) message_bytes: Option<usize>,
+    /// Bytes that the fragments of the open message may have together; if none is open, those of one that is not
+    /// compressed.
     pub(super) message_limit: usize,
-    /// Whether messages may be compressed: permessage-deflate was agreed on.
-    pub(super) compression: bool,
-}
-
-/// A message that is not finished.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Open {
-    /// Bytes so far.
-    pub(super) bytes: usize,
-    pub(super) is_compressed: bool,
-}
-
-impl Context {
-    /// Bytes that the fragments of a message may have together on the wire.
-    pub(super) fn wire_limit(self, is_compressed: bool) -> usize {
-        if is_compressed { wire_limit(self.message_limit) } else { self.message_limit }
-    }
+    /// The same of a compressed message that begins here; 0 if compression was not agreed on.
+    pub(super) compressed_limit: usize,
 }
 
 /// A complete header that broke no rule.
@@ -66,7 +51,7 @@ pub(super) fn read(bytes: &[u8], context: Context) -> Result<Option<Header>, Vio
     let Some(&first) = bytes.first() else { return Ok(None) };
     let fin = first & 0x80 != 0;
     let is_compressed = first & RSV1 != 0;
-    if first & 0x30 != 0 || (is_compressed && !context.compression) {
+    if first & 0x30 != 0 || (is_compressed && context.compressed_limit == 0) {
         return Err(Violation::Protocol(rule::RESERVED_BITS));
     }
     let opcode = OpCode::try_from(first & 0x0f).map_err(|_| Violation::Protocol(rule::RESERVED_OPCODE))?;
@@ -77,7 +62,7 @@ pub(super) fn read(bytes: &[u8], context: Context) -> Result<Option<Header>, Vio
     if control && !fin {
         return Err(Violation::Protocol(rule::FRAGMENTED_CONTROL));
     }
-    match (opcode, context.open) {
+    match (opcode, context.message_bytes) {
         (OpCode::Continuation, None) => return Err(Violation::Protocol(rule::NOTHING_TO_CONTINUE)),
         (OpCode::Text | OpCode::Binary, Some(_)) => return Err(Violation::Protocol(rule::MESSAGE_NOT_FINISHED)),
         (OpCode::Continuation, Some(_)) | (OpCode::Text | OpCode::Binary, None) => {}
@@ -127,8 +112,8 @@ fn payload_length(bytes: &[u8], short: usize) -> Result<Option<(u64, usize)>, Vi
 }
 
 fn within_limit(claimed: u64, is_compressed: bool, context: Context) -> Result<usize, Violation> {
-    let open = context.open.unwrap_or(Open { bytes: 0, is_compressed });
-    let room = context.wire_limit(open.is_compressed).saturating_sub(open.bytes);
+    let limit = if is_compressed { context.compressed_limit } else { context.message_limit };
+    let room = limit.saturating_sub(context.message_bytes.unwrap_or(0));
     usize::try_from(claimed).ok().filter(|&payload| payload <= room).ok_or(Violation::MessageTooBig)
 }
 
