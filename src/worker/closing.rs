@@ -271,7 +271,7 @@ impl Worker {
             && let Some(connection) = self.connections.get(id.index)
         {
             match send(&connection.socket, &[IoSlice::new(rest)], &mut []) {
-                Sent::Wrote(bytes) => {
+                Sent::Wrote(bytes) | Sent::Full(bytes) => {
                     self.counters().writes.add(1);
                     rest = &rest[bytes..];
                 }
