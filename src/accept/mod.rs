@@ -5,13 +5,18 @@
 //! [`handshake`] answers: the plain upgrade as `upgrade` reads it, others with hyper polled once in memory. Whatever is
 //! not an acceptable upgrade or stream takes the ordinary way, `http`: a hyper connection in a task of its own, which can
 //! still open one later (browsers reuse connections).
+//!
+//! Behind a proxy the peer is not the client: [`proxy_header`] is what a proxy says in front of the first byte, and
+//! [`forwarded`] what it says in headers.
 
 mod decision;
+pub mod forwarded;
 pub mod handshake;
 pub(crate) mod http;
 mod listener;
 pub mod origin;
 mod placement;
+pub mod proxy_header;
 mod upgrade;
 
 pub use listener::{BindError, Listener};

@@ -1,6 +1,6 @@
 //! The configuration: one plain struct with defaults, read from TOML and the environment.
 //!
-//! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`;
+//! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`, `network`;
 //! then how a file becomes one: `loader`, `document` (TOML with the place of every key), `environment`,
 //! `check` (what the types cannot say), `mistake` and `place` (what is told to the person who wrote it).
 //! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, and nobody else.
@@ -19,6 +19,7 @@ mod loader;
 mod log;
 mod memory;
 mod mistake;
+mod network;
 mod pages;
 mod pattern;
 mod place;
@@ -39,6 +40,7 @@ pub use loader::{Loaded, Source};
 pub use log::{Log, LogFormat};
 pub use memory::{MemoryBound, MemoryItem};
 pub use mistake::{ConfigError, Mistake, Mistakes};
+pub use network::{Network, Networks, ParseNetworkError};
 pub use pages::Page;
 pub use server::{Liveness, Server, Sse};
 pub use settings::Config;
