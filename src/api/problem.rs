@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::answer;
 use super::surface::{Body, Surface};
+use crate::accept::addresses::{Addresses, Crowded};
 use crate::refusal::Refusal;
 
 /// Details longer than this many bytes are cut: they repeat what the client sent.
@@ -61,6 +62,12 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         Refusal::Draining | Refusal::TooManyConnections => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
+        Refusal::TooManyFromAddress => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(Addresses::retry_after(Crowded::Connections).as_secs()));
+        }
+        Refusal::TooManyHandshakes => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(Addresses::retry_after(Crowded::Handshakes).as_secs()));
+        }
         // Topics are freed when their history has expired: nothing that a quick retry could see.
         Refusal::TooManyTopics => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
@@ -78,6 +85,8 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::BadBody
         | Refusal::PublishNotAllowed
         | Refusal::BadMessage
+        | Refusal::TlsFailed
+        | Refusal::BadProxyHeader
         | Refusal::InternalError => {}
     }
     response
@@ -106,6 +115,10 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         | Refusal::Overloaded
         | Refusal::Draining
         | Refusal::TooManyConnections
+        | Refusal::TooManyFromAddress
+        | Refusal::TooManyHandshakes
+        | Refusal::TlsFailed
+        | Refusal::BadProxyHeader
         | Refusal::TooManyTopics
         | Refusal::BadMessage
         | Refusal::UpgradeRequired
@@ -126,7 +139,7 @@ mod tests {
             assert_eq!(response.status(), refusal.status());
             assert_eq!(response.headers()["content-type"], "application/problem+json");
             assert_eq!(rig.surface.counters.refused[refusal.index()].get(), 1);
-            let needs_retry_after = refusal.status() == hyper::StatusCode::SERVICE_UNAVAILABLE;
+            let needs_retry_after = matches!(refusal.status().as_u16(), 429 | 503);
             assert_eq!(response.headers().contains_key(RETRY_AFTER), needs_retry_after, "{refusal:?}");
             let needs_upgrade = refusal.status() == hyper::StatusCode::UPGRADE_REQUIRED;
             assert_eq!(response.headers().contains_key(UPGRADE), needs_upgrade, "{refusal:?}");

@@ -10,6 +10,10 @@ use super::units::{ByteSize, Span};
 pub struct Limits {
     /// Open connections of all kinds. Default 100000.
     pub connections: usize,
+    /// Open connections of one client address (an IPv4 address, or the first 64 bits of one of IPv6); 0: any number. Default 0.
+    pub connections_per_address: usize,
+    /// Connections per second that one client address may begin, with a burst of five seconds' worth; 0: any number. Default 0.
+    pub handshakes_per_address: u64,
     /// Topics in memory. Default 1000000.
     pub topics: usize,
     /// Topics of one connection. Default 128.
@@ -38,6 +42,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 100_000,
+            // Off: behind a proxy that is not in `trusted_proxies`, all clients have one address.
+            connections_per_address: 0,
+            handshakes_per_address: 0,
             topics: 1_000_000,
             subscriptions: 128,
             message: ByteSize::kib(64),

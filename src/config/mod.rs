@@ -3,7 +3,7 @@
 //! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`, `network`;
 //! then how a file becomes one: `loader`, `document` (TOML with the place of every key), `environment`,
 //! `check` (what the types cannot say), `mistake` and `place` (what is told to the person who wrote it).
-//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, and nobody else.
+//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName` and `tls`, and nobody else.
 
 mod address;
 mod api;
@@ -15,6 +15,7 @@ mod environment;
 mod exemplar;
 mod key_path;
 mod limits;
+mod listeners;
 mod loader;
 mod log;
 mod memory;
@@ -36,6 +37,7 @@ pub use api::Api;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
 pub use limits::Limits;
+pub use listeners::{Listen, ListenAddress, SurfaceName};
 pub use loader::{Loaded, Source};
 pub use log::{Log, LogFormat};
 pub use memory::{MemoryBound, MemoryItem};
@@ -47,3 +49,5 @@ pub use settings::Config;
 pub use suggestion::nearest;
 pub use topics::{History, PublishRule, SlowConsumer, SlowPolicy, TopicRules};
 pub use units::{ByteSize, ParseUnitError, Span};
+
+pub use crate::tls::{Certificate, Tls};

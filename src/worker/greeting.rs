@@ -1,5 +1,6 @@
 //! From an accepted socket to a connection: no task, no tokio socket, no buffer unless the head comes in pieces.
 
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -7,14 +8,26 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+use super::opening::Wire;
 use super::poller::Token;
+use super::preface::{Preface, Read};
 use super::turn::ACCEPTS;
 use super::worker::{Accepting, Arrival, Due, Worker};
-use crate::accept::handshake;
-use crate::accept::http::{self, Ended};
+use super::writing::send;
+use crate::accept::addresses::{AddressKey, Addresses, Crowded};
+use crate::accept::fair_queue::FairQueue;
+use crate::accept::handshake::{self, Caller};
+use crate::accept::http::{self, Ended, Plain};
+use crate::accept::{Accepted, AllTaken, ListenerId};
 use crate::admin::counters::Protocol;
 use crate::close_reason::CloseReason;
+use crate::hub::WorkerId;
 use crate::refusal::Refusal;
+use crate::tls::Channel;
+
+/// Steps of TLS handshakes in a turn. The dearest, a client's hello, takes a tenth of a millisecond to one, by the kind of
+/// key: so a storm of them delays a publication by as much as a full sweep does.
+const STEPS: usize = 4;
 
 /// The first pause after the process ran out of descriptors, in ticks; each further one doubles it.
 const PAUSE_TICKS: u32 = 1;
@@ -27,6 +40,10 @@ const PAUSE_LIMIT_TICKS: u32 = 16;
 struct Greeting {
     socket: OwnedFd,
     serial: u32,
+    caller: Caller,
+    counted: Option<AddressKey>,
+    /// What stands before the head, if anything does.
+    preface: Option<Box<Preface>>,
     head: Vec<u8>,
 }
 
@@ -35,6 +52,10 @@ struct Greeting {
 pub(super) struct Greetings {
     slots: slab::Slab<Greeting>,
     next_serial: u32,
+    /// Those whose TLS handshake waits for its turn: by index and serial.
+    hands: FairQueue<(u32, u32)>,
+    /// Steps of TLS handshakes that this turn may still take.
+    steps_left: usize,
 }
 
 impl Greetings {
@@ -70,9 +91,9 @@ impl Worker {
                     self.accepting_works();
                     return false;
                 }
-                Ok(Some(socket)) => {
+                Ok(Some(accepted)) => {
                     self.accepting_works();
-                    self.place(socket);
+                    self.place(accepted);
                 }
                 Err(error) => {
                     self.pause_accepting(&error);
@@ -110,43 +131,97 @@ impl Worker {
     }
 
     /// Gives a socket to the least loaded worker, before its handshake.
-    fn place(&mut self, socket: OwnedFd) {
+    fn place(&mut self, accepted: Accepted) {
         let here = self.seat.id;
-        let Ok(worker) = self.seat.placement.place(here) else {
-            self.turn_away(&socket);
-            return;
+        let (worker, counted) = match self.take_place(&accepted) {
+            Ok(taken) => taken,
+            Err(refusal) => {
+                self.turn_away(&accepted.socket, accepted.listener, refusal);
+                return;
+            }
         };
         if worker == here {
-            self.greet(socket);
+            self.greet(accepted, counted);
             return;
         }
-        match self.seat.ways[usize::from(worker.0)].try_send(Arrival::Accepted(socket)) {
+        let listener = accepted.listener;
+        match self.seat.ways[usize::from(worker.0)].try_send(Arrival::Accepted(accepted, counted)) {
             Ok(()) => self.seat.surface.hub.mailbox(worker).wake(),
             Err(_) => {
                 // Its arrivals are full: it is far behind. Closing the socket sheds load; the client comes back.
                 self.counters().accept_errors.add(1);
-                self.seat.placement.leave(worker);
+                self.give_place_back(worker, listener, counted);
             }
         }
     }
 
-    /// `limits.connections` is reached.
-    fn turn_away(&self, socket: &OwnedFd) {
-        self.seat.surface.counters.refuse(Refusal::TooManyConnections);
-        const BODY: &str = r#"{"status":503,"code":"too-many-connections","title":"server is full"}"#;
-        let answer = format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\n\
-             connection: close\r\ncontent-length: {}\r\n\r\n{BODY}",
-            BODY.len()
-        );
-        let _ = rustix::net::send(socket, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    /// A place for a socket on a worker, in its listener, and among those of its address.
+    fn take_place(&self, accepted: &Accepted) -> Result<(WorkerId, Option<AddressKey>), Refusal> {
+        let surface = &self.seat.surface;
+        let reach = surface.reach(accepted.listener);
+        let is_proxy = accepted.peer.is_some_and(|peer| reach.trusted_proxies.contains(peer));
+        if reach.proxy_protocol && !is_proxy && accepted.peer.is_some() {
+            return Err(Refusal::BadProxyHeader);
+        }
+        // The clients of a proxy are counted, once they are known.
+        let counted = match accepted.peer.filter(|_| !is_proxy) {
+            Some(peer) => surface.admit(Some(peer)).map_err(Crowded::refusal)?,
+            None => None,
+        };
+        if !reach.take_place() {
+            surface.release(counted);
+            return Err(Refusal::TooManyConnections);
+        }
+        let worker = self.seat.placement.place(self.seat.id).map_err(|AllTaken| {
+            reach.leave_place();
+            surface.release(counted);
+            Refusal::TooManyConnections
+        })?;
+        Ok((worker, counted))
+    }
+
+    /// Gives back what a connection of this worker has taken.
+    pub(super) fn leave_place(&self, listener: ListenerId, counted: Option<AddressKey>) {
+        self.give_place_back(self.seat.id, listener, counted);
+    }
+
+    fn give_place_back(&self, worker: WorkerId, listener: ListenerId, counted: Option<AddressKey>) {
+        self.seat.placement.leave(worker);
+        self.seat.surface.reach(listener).leave_place();
+        self.seat.surface.release(counted);
+    }
+
+    /// Refuses a socket before anything was read of it. A client of TLS, or a proxy that speaks first, sees it closed.
+    fn turn_away(&self, socket: &OwnedFd, listener: ListenerId, refusal: Refusal) {
+        self.seat.surface.counters.refuse(refusal);
+        tracing::debug!(code = refusal.code(), listener = listener.0, "turned away");
+        let has_preface = self.seat.surface.reach(listener).identity.is_some() || self.seat.surface.reach(listener).proxy_protocol;
+        if !has_preface {
+            let answer = refusal_head(refusal);
+            let _ = rustix::net::send(socket, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        }
     }
 
     /// Starts to read the request head of a socket that has its place here.
-    pub(super) fn greet(&mut self, socket: OwnedFd) {
+    pub(super) fn greet(&mut self, accepted: Accepted, counted: Option<AddressKey>) {
+        let Accepted { socket, listener, peer } = accepted;
+        let reach = self.seat.surface.reach(listener);
+        let expects_proxy = reach.proxy_protocol;
+        let preface = match reach.identity.as_ref().map(|identity| Channel::new(identity.config())) {
+            None if !expects_proxy => None,
+            None => Some(Box::new(Preface::new(expects_proxy, None))),
+            Some(Ok(channel)) => Some(Box::new(Preface::new(expects_proxy, Some(channel)))),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "no TLS connection can be made");
+                self.leave_place(listener, counted);
+                return;
+            }
+        };
         let serial = self.greetings.next_serial;
         self.greetings.next_serial = serial.wrapping_add(1);
-        let index = self.greetings.slots.insert(Greeting { socket, serial, head: Vec::new() }) as u32;
+        let caller = Caller { listener, peer };
+        let greeting = Greeting { socket, serial, caller, counted, preface, head: Vec::new() };
+        let index = self.greetings.slots.insert(greeting) as u32;
         // Most clients have sent their request by now: then the poller hears of the socket only as a connection.
         if self.progress(index, false) {
             let greeting = &self.greetings.slots[index as usize];
@@ -154,6 +229,7 @@ impl Worker {
                 self.end_greeting(index);
                 return;
             }
+            self.watch_greeting_if_blocked(index);
             let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
             self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
         }
@@ -184,12 +260,30 @@ impl Worker {
     }
 
     fn end_greeting(&mut self, index: u32) {
-        self.greetings.slots.remove(index as usize);
-        self.seat.placement.leave(self.seat.id);
+        let Greeting { caller, counted, .. } = self.greetings.slots.remove(index as usize);
+        self.leave_place(caller.listener, counted);
+    }
+
+    /// Lets TLS handshakes go on that wait for their turn. `true` if some still wait.
+    pub(super) fn shake_hands(&mut self) -> bool {
+        self.greetings.steps_left = STEPS;
+        while self.greetings.steps_left > 0
+            && let Some((index, serial)) = self.greetings.hands.pop()
+        {
+            let greeting = self.greetings.slots.get_mut(index as usize).filter(|greeting| greeting.serial == serial);
+            if let Some(preface) = greeting.and_then(|greeting| greeting.preface.as_mut()) {
+                preface.waits = false;
+                self.progress(index, true);
+            }
+        }
+        self.greetings.hands.len() > 0
     }
 
     /// Reads what there is of a head, and goes on if it is whole. `true` if the greeting still waits.
     fn progress(&mut self, index: u32, polled: bool) -> bool {
+        if self.greetings.slots[index as usize].preface.is_some() {
+            return self.progress_prefaced(index, polled);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let limit = self.seat.surface.config.limits.header.bytes();
         let greeting = &mut self.greetings.slots[index as usize];
@@ -201,14 +295,14 @@ impl Worker {
                 false
             }
             Head::Whole => {
-                let Greeting { socket, head, .. } = self.greetings.slots.remove(index as usize);
-                self.serve_head(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
+                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                self.serve_head(taken, if head.is_empty() { &scratch[..fresh] } else { &head });
                 false
             }
             // Hyper says so in the answer.
             Head::TooLarge => {
-                let Greeting { socket, head, .. } = self.greetings.slots.remove(index as usize);
-                self.serve_http(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
+                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                self.serve_http(taken, if head.is_empty() { &scratch[..fresh] } else { &head });
                 false
             }
         };
@@ -216,23 +310,100 @@ impl Worker {
         waits
     }
 
-    /// A request head: either it opens a connection at once, or it takes the ordinary way.
-    fn serve_head(&mut self, socket: OwnedFd, bytes: &[u8], polled: bool) {
-        self.handshakes = (self.handshakes.0 + 1, self.tick);
-        match handshake::in_place(&self.seat.surface, bytes) {
-            Some(opened) if !self.is_draining() => {
-                self.open_polled(socket, polled, Some(opened.response), opened.opening, &opened.rest);
+    /// The same behind a preface: a PROXY header, TLS, or both.
+    fn progress_prefaced(&mut self, index: u32, polled: bool) -> bool {
+        let greeting = &mut self.greetings.slots[index as usize];
+        let Some(preface) = greeting.preface.as_mut() else { return true };
+        if preface.is_shaking_hands() {
+            if preface.waits {
+                return true;
             }
-            _ => self.serve_http(socket, bytes, polled),
+            let Some(steps_left) = self.greetings.steps_left.checked_sub(1) else {
+                preface.waits = true;
+                let address = greeting.caller.peer.map(AddressKey::of);
+                self.greetings.hands.push(address, (index, greeting.serial));
+                return true;
+            };
+            self.greetings.steps_left = steps_left;
+        }
+        let limit = self.seat.surface.config.limits.header.bytes();
+        let read = preface.read(&greeting.socket, &mut self.scratch, &mut greeting.head, limit);
+        if let Some(source) = preface.take_source() {
+            greeting.caller.peer = Some(source.ip());
+            match self.seat.surface.admit(greeting.caller.peer) {
+                Ok(counted) => greeting.counted = counted,
+                Err(crowded) => {
+                    let answer = greeting.preface.as_mut().is_some_and(|preface| !preface.has_tls());
+                    self.seat.surface.counters.refuse(crowded.refusal());
+                    if answer {
+                        let answer = refusal_head(crowded.refusal());
+                        let _ = send(&greeting.socket, &[IoSlice::new(answer.as_bytes())], &mut []);
+                    }
+                    self.end_greeting(index);
+                    return false;
+                }
+            }
+        }
+        match read {
+            Read::More => {
+                if polled {
+                    self.watch_greeting_if_blocked(index);
+                }
+                return true;
+            }
+            Read::Gone => self.end_greeting(index),
+            Read::Refused(refusal, detail) => {
+                self.seat.surface.counters.refuse(refusal);
+                tracing::debug!(code = refusal.code(), detail, peer = ?greeting.caller.peer, "refused before its request");
+                self.end_greeting(index);
+            }
+            Read::Whole => {
+                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                self.serve_head(taken, &head);
+            }
+            Read::TooLarge => {
+                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                self.serve_http(taken, &head);
+            }
+        }
+        false
+    }
+
+    /// Has the poller tell when a handshake has room to go on, if it waits for that.
+    fn watch_greeting_if_blocked(&self, index: u32) {
+        let greeting = &self.greetings.slots[index as usize];
+        if greeting.preface.as_ref().is_some_and(|preface| preface.is_blocked()) {
+            let token = Token::Greeting { index, serial: greeting.serial };
+            // Fails only in a kernel out of memory: then the time for the head ends it.
+            let _ = self.poller.watch_room(&greeting.socket, token);
         }
     }
 
+    /// A request head: either it opens a connection at once, or it takes the ordinary way.
+    fn serve_head(&mut self, taken: Taken, bytes: &[u8]) {
+        self.handshakes = (self.handshakes.0 + 1, self.tick);
+        let opened = match handshake::in_place(&self.seat.surface, taken.caller, bytes) {
+            Some(opened) if !self.is_draining() => opened,
+            _ => return self.serve_http(taken, bytes),
+        };
+        let Taken { mut wire, .. } = taken;
+        if wire.counted.is_none() {
+            match self.seat.surface.admit(opened.client) {
+                Ok(counted) => wire.counted = counted,
+                // The ordinary way finds the same, and says so.
+                Err(_) => return self.serve_http(Taken { wire, caller: taken.caller }, bytes),
+            }
+        }
+        self.open(wire, Some(opened.response), opened.opening, &opened.rest);
+    }
+
     /// The ordinary way: a task with a hyper connection.
-    fn serve_http(&mut self, socket: OwnedFd, head: &[u8], polled: bool) {
-        if polled {
+    fn serve_http(&mut self, taken: Taken, head: &[u8]) {
+        let Taken { wire: Wire { socket, tls, listener, counted, is_polled }, caller } = taken;
+        if is_polled {
             let _ = self.poller.delete(&socket);
         }
-        let head = Bytes::copy_from_slice(head);
+        let plain = Plain { socket, tls, caller, counted, head: Bytes::copy_from_slice(head) };
         let surface = Arc::clone(&self.seat.surface);
         let way = self.seat.ways[usize::from(self.seat.id.0)].clone();
         let mailbox = Arc::clone(&self.mailbox);
@@ -244,7 +415,7 @@ impl Worker {
         let draining = self.seat.draining.clone();
         tokio::task::spawn_local(async move {
             let shard = usize::from(here.0);
-            let served = http::serve(Arc::clone(&surface), socket, head, draining).await;
+            let served = http::serve(Arc::clone(&surface), plain, draining).await;
             let counters = &surface.counters.shards[shard];
             counters.connections[Protocol::Http.index()].add(-1);
             counters.closed[Protocol::Http.index()][CloseReason::ClientClosed.index()].add(1);
@@ -265,6 +436,8 @@ impl Worker {
             }
             tasks.set(tasks.get() - 1);
             placement.leave(here);
+            surface.reach(listener).leave_place();
+            surface.release(counted);
         });
     }
 
@@ -272,6 +445,43 @@ impl Worker {
     pub(super) fn http_tasks_to_connection(&self) {
         self.http_tasks.set(self.http_tasks.get() - 1);
     }
+}
+
+/// A socket whose head is whole, and where it came from.
+struct Taken {
+    wire: Wire,
+    caller: Caller,
+}
+
+impl Greeting {
+    /// What goes on when its head is whole, and what was gathered of that.
+    fn taken(self, is_polled: bool) -> (Taken, Vec<u8>) {
+        let tls = self.preface.and_then(|preface| preface.into_channel());
+        let Caller { listener, .. } = self.caller;
+        let wire = Wire { socket: self.socket, tls, listener, counted: self.counted, is_polled };
+        (Taken { wire, caller: self.caller }, self.head)
+    }
+}
+
+/// The answer to a client that is turned away before its request was read.
+fn refusal_head(refusal: Refusal) -> String {
+    let status = refusal.status();
+    let retry_after = match refusal {
+        Refusal::TooManyFromAddress => Addresses::retry_after(Crowded::Connections).as_secs(),
+        Refusal::TooManyHandshakes => Addresses::retry_after(Crowded::Handshakes).as_secs(),
+        _ => 5,
+    };
+    let body = format!(
+        r#"{{"status":{},"code":"{}","title":"{}"}}"#,
+        status.as_u16(),
+        refusal.code(),
+        refusal.summary()
+    );
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nretry-after: {retry_after}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// Reads until the head is whole or the socket has no more. A head that came in one piece stays in `scratch`, of which
@@ -307,7 +517,7 @@ fn receive_head(greeting: &mut Greeting, scratch: &mut [u8], limit: usize) -> (H
 ///
 /// Empty lines before it are passed over, as RFC 9112 §2.2 wants it: they are no head, and whoever sends nothing else has
 /// only the time of a head.
-fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+pub(super) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let from = from.max(begin);
     memchr::memchr_iter(b'\n', &bytes[from..])

@@ -9,6 +9,7 @@
 //! | `worker` | the worker's parts, and how it is made |
 //! | `turn` | one turn, and the loop around it |
 //! | `greeting` | from an accepted socket to a connection |
+//! | `preface` | what stands before its request: a PROXY header, a TLS handshake |
 //! | `opening` | what a new connection is sent and subscribed to |
 //! | `membership` | which logs carry which topics here |
 //! | `bundle` | streams of several topics: one log per set of topics |
@@ -29,6 +30,7 @@ pub mod liveness;
 mod membership;
 mod opening;
 mod poller;
+mod preface;
 mod reading;
 mod replayed;
 mod slab;

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
@@ -15,6 +16,7 @@ use crate::fanout::ConnectionId;
 use crate::hub::{Draft, Outcome, Topic};
 use crate::refusal::Refusal;
 use crate::session::{Behaviour, Effect, Session};
+use crate::tls::Heard;
 use crate::ws::Message;
 
 /// The worker's one read buffer.
@@ -111,7 +113,11 @@ impl Worker {
                     return;
                 }
             };
-            if self.receive(id, &mut scratch[..fresh]) == Went::Stopped {
+            let went = match &connection.tls {
+                None => self.receive(id, &mut scratch[..fresh]),
+                Some(_) => self.receive_sealed(id, &mut scratch[..fresh]),
+            };
+            if went == Went::Stopped {
                 return;
             }
             if fresh < scratch.len() && depth == Depth::ToAShortRead {
@@ -131,6 +137,33 @@ impl Worker {
     pub(super) fn receive_rest(&mut self, id: ConnectionId, rest: &[u8]) {
         let mut rest = rest.to_vec();
         let _ = self.receive(id, &mut rest);
+    }
+
+    /// Opens TLS records, and does what is in them.
+    fn receive_sealed(&mut self, id: ConnectionId, records: &mut [u8]) -> Went {
+        let mut opened = std::mem::take(&mut self.opened);
+        opened.clear();
+        let mut answer = Vec::new();
+        let Some(channel) = self.connection(id).and_then(|connection| connection.tls.as_mut()) else {
+            return Went::Stopped;
+        };
+        let heard = channel.receive(records, &mut opened, &mut answer);
+        self.fanout.owe_sealed(id, Bytes::from(answer));
+        let mut went = if opened.is_empty() { Went::On } else { self.receive(id, &mut opened) };
+        self.opened = opened;
+        match heard {
+            Ok(Heard::More) => {}
+            Ok(Heard::End) => {
+                self.drop_connection(id, CloseReason::Gone);
+                went = Went::Stopped;
+            }
+            Err(error) => {
+                tracing::debug!(connection = %id, %error, "TLS failed");
+                self.drop_connection(id, CloseReason::Protocol("a TLS record that cannot be opened"));
+                went = Went::Stopped;
+            }
+        }
+        went
     }
 
     /// Decodes and does what `input` says.

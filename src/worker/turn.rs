@@ -12,7 +12,6 @@ use super::membership::Destinations;
 use super::poller::Token;
 use super::reading::Depth;
 use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
-use crate::accept::http::Opened;
 use crate::fanout::{Appended, Entry, Moment, Tick};
 use crate::hub::{Letter, Publication};
 use crate::protocol::Encoding;
@@ -145,6 +144,7 @@ impl Worker {
         self.now = began;
         let mut left = false;
         left |= self.take_arrivals();
+        left |= self.shake_hands();
         left |= self.empty_mailbox();
         self.end_write_delays();
         self.pace_drain();
@@ -184,12 +184,13 @@ impl Worker {
         for _ in 0..ACCEPTS {
             match self.seat.arrivals.try_recv() {
                 // It came just before the drain; closed unanswered, the client tries again elsewhere.
-                Ok(Arrival::Accepted(_)) if self.is_draining() => self.seat.placement.leave(self.seat.id),
-                Ok(Arrival::Accepted(socket)) => self.greet(socket),
+                Ok(Arrival::Accepted(accepted, counted)) if self.is_draining() => {
+                    self.leave_place(accepted.listener, counted);
+                }
+                Ok(Arrival::Accepted(accepted, counted)) => self.greet(accepted, counted),
                 Ok(Arrival::Opened(opened)) => {
-                    let Opened { socket, opening, rest } = *opened;
                     self.http_tasks_to_connection();
-                    self.open(socket, None, opening, &rest);
+                    self.open_opened(*opened);
                 }
                 Err(_) => return false,
             }
@@ -336,6 +337,7 @@ impl Worker {
     fn each_second(&mut self) {
         if self.seat.id.0 == 0 {
             self.seat.surface.hub.tidy(self.now);
+            self.seat.surface.addresses.tidy(self.now);
         }
         self.replayed.each_second();
         self.count_compressed();

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +25,8 @@ use super::replayed::Replayed;
 use super::slab::Slab;
 use super::turn::Stuck;
 use crate::accept::http::Opened;
-use crate::accept::{Listener, Placement};
+use crate::accept::addresses::AddressKey;
+use crate::accept::{Accepted, Listener, Placement};
 use crate::admin::counters::ShardCounters;
 use crate::api::Surface;
 use crate::config::{SlowConsumer, SlowPolicy, Span};
@@ -45,7 +45,7 @@ const WHEEL_TICKS: u32 = 512;
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// Just accepted, by another shard.
-    Accepted(OwnedFd),
+    Accepted(Accepted, Option<AddressKey>),
     /// Opened by a request on a plain HTTP connection of this worker. Boxed: it is the rarer one, and without it the
     /// ring of arrivals is 5 times as large, all of which ends up resident.
     Opened(Box<Opened>),
@@ -111,6 +111,9 @@ pub(crate) struct Worker {
     /// Connections whose publication waits for room, oldest first.
     pub(super) paused: VecDeque<ConnectionId>,
     pub(super) scratch: Vec<u8>,
+    /// What TLS opened of what was read, and what it sealed of what is to be written: one connection at a time.
+    pub(super) opened: Vec<u8>,
+    pub(super) sealed: Vec<u8>,
     /// Inflates what clients send: one message at a time, whoever it is from.
     pub(super) inflater: Inflater,
     /// Compresses publications that no other worker has compressed yet.
@@ -201,6 +204,8 @@ impl Worker {
             queued: VecDeque::new(),
             paused: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
+            opened: Vec::new(),
+            sealed: Vec::new(),
             inflater: Inflater::new(),
             deflater: Deflater::new(compression.level, compression.threshold.bytes()),
             replayed: Replayed::default(),

@@ -27,6 +27,7 @@ pub(super) fn too_many_entries(config: &Config, report: &mut Report<'_>) -> bool
         (KeyPath::of("topics"), config.topics.len()),
         (endpoints.clone(), config.endpoints.len()),
         (KeyPath::of("pages"), config.pages.len()),
+        (KeyPath::of("listeners"), config.listeners.len()),
     ];
     let of_endpoints = config.endpoints.iter().enumerate().flat_map(|(index, endpoint)| {
         let origins = endpoint.origins.as_ref().map_or(0, Vec::len);
@@ -45,7 +46,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     zeros(config, report);
     sizes(config, report);
     let server = KeyPath::of("server");
-    if config.server.listen.is_empty() {
+    if config.server.listen.is_empty() && config.listeners.is_empty() {
         let mistake = Mistake::new("`server.listen` has no address").remark("such as [\"127.0.0.1:8000\"]");
         report.mistake(&server.key("listen"), mistake);
     }
