@@ -136,6 +136,34 @@ impl Refusal {
         }
     }
 
+    /// For how long its client should wait before it tries again, in seconds: the `Retry-After` header of 429 and 503.
+    pub const fn retry_after_seconds(self) -> Option<u64> {
+        match self {
+            Self::Overloaded => Some(1),
+            Self::Draining | Self::TooManyConnections | Self::TooManyHandshakes => Some(5),
+            Self::TooManyFromAddress => Some(10),
+            // Topics are freed when their history has expired: nothing that a quick retry could see.
+            Self::TooManyTopics => Some(30),
+            Self::OriginRefused
+            | Self::BadHandshake
+            | Self::BadWebSocketVersion
+            | Self::UnknownPath
+            | Self::MethodNotAllowed
+            | Self::BadTopicName
+            | Self::BadParameter
+            | Self::BadBody
+            | Self::BodyTooLarge
+            | Self::UnknownKey
+            | Self::PublishNotAllowed
+            | Self::TlsFailed
+            | Self::BadProxyHeader
+            | Self::BadMessage
+            | Self::UpgradeRequired
+            | Self::BodyTimeout
+            | Self::InternalError => None,
+        }
+    }
+
     /// What happened, for clients: short, and nothing that helps an attacker.
     pub const fn summary(self) -> &'static str {
         match self {

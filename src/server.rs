@@ -124,13 +124,7 @@ impl Server {
         let ways: Arc<[_]> = ways.into();
         let quiet: Arc<Quiet> = Arc::default();
         let cores = cores();
-        let mut server = Self {
-            surface: Arc::clone(&surface),
-            addresses,
-            _files: files,
-            draining,
-            shards: Vec::new(),
-        };
+        let mut server = Self { surface: Arc::clone(&surface), addresses, _files: files, draining, shards: Vec::new() };
         for (shard, ((listeners, bell), arrivals)) in listeners.into_iter().zip(bells).zip(arrivals).enumerate() {
             let seat = Seat {
                 id: WorkerId(shard as u16),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -136,14 +136,6 @@ impl Addresses {
         self.known.is_empty()
     }
 
-    /// How long the refused should wait.
-    pub const fn retry_after(crowded: Crowded) -> Duration {
-        match crowded {
-            Crowded::Connections => Duration::from_secs(10),
-            Crowded::Handshakes => Duration::from_secs(BURST_SECONDS),
-        }
-    }
-
     fn millis(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
@@ -151,6 +143,8 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -160,11 +154,8 @@ mod tests {
     }
 
     fn addresses(connections: usize, handshakes: u64) -> (Addresses, Instant) {
-        let limits = Limits {
-            connections_per_address: connections,
-            handshakes_per_address: handshakes,
-            ..Limits::default()
-        };
+        let limits =
+            Limits { connections_per_address: connections, handshakes_per_address: handshakes, ..Limits::default() };
         let start = Instant::now();
         (Addresses::new(&limits, start), start)
     }

@@ -98,7 +98,9 @@ pub(crate) async fn serve(
     let service = service_fn(|request: Request<Incoming>| {
         let surface = Arc::clone(&surface);
         let opened = Rc::clone(&opened);
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(answer(&surface, caller, counted, request, &opened).await) })
+        Box::pin(
+            async move { Ok::<_, std::convert::Infallible>(answer(&surface, caller, counted, request, &opened).await) },
+        )
     });
     let blocked = Rc::new(Cell::new(false));
     let io = TokioIo::new(Rewound { head, stream, blocked: Rc::clone(&blocked) });

@@ -114,9 +114,9 @@ impl Listener {
         let bound = match &listen.address {
             ListenAddress::Tcp(address) => Self::bind_tcp(*address, id, shards),
             ListenAddress::Unix(path) => Self::bind_unix(path, listen.mode_bits().unwrap_or(0o660), id, shards),
-            ListenAddress::Systemd(name) => {
-                passed(name).and_then(|socket| Self::share(&socket, id, shards)).map(|listeners| Bound { listeners, file: None })
-            }
+            ListenAddress::Systemd(name) => passed(name)
+                .and_then(|socket| Self::share(&socket, id, shards))
+                .map(|listeners| Bound { listeners, file: None }),
         };
         bound.map_err(|source| BindError { address: listen.address.clone(), source })
     }
@@ -197,7 +197,8 @@ impl Listener {
         loop {
             match rustix::net::acceptfrom_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((socket, peer)) => {
-                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map(|peer| peer.ip().to_canonical());
+                    let peer =
+                        peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map(|peer| peer.ip().to_canonical());
                     return Ok(Some(Accepted { socket, listener: self.id, peer }));
                 }
                 Err(Errno::AGAIN) => return Ok(None),

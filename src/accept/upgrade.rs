@@ -63,7 +63,12 @@ pub(super) fn read(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InP
         }
         _ => return None,
     };
-    Some(InPlace { response: answer(upgrade.key, compression), opening, rest: head[head_bytes..].to_vec(), client: caller.peer })
+    Some(InPlace {
+        response: answer(upgrade.key, compression),
+        opening,
+        rest: head[head_bytes..].to_vec(),
+        client: caller.peer,
+    })
 }
 
 /// Whether hyper would read the target as a path and a query, as they stand: no authority, no fragment, and no character

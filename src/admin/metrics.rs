@@ -193,11 +193,15 @@ impl Reading {
         out.gauges(
             "fanfare_tls_certificate_expiry_timestamp_seconds",
             "When the first certificate of a listener ends, since the Unix epoch",
-            self.certificates.iter().map(|(listener, at)| {
-                ([("listener", listener.as_str())], i64::try_from(*at).unwrap_or(i64::MAX))
-            }),
+            self.certificates
+                .iter()
+                .map(|(listener, at)| ([("listener", listener.as_str())], i64::try_from(*at).unwrap_or(i64::MAX))),
         )?;
-        out.gauge("fanfare_client_addresses", "Client addresses that are counted for their limits", self.client_addresses)
+        out.gauge(
+            "fanfare_client_addresses",
+            "Client addresses that are counted for their limits",
+            self.client_addresses,
+        )
     }
 
     fn encode_workers(&self, out: &mut Families<'_>) -> fmt::Result {

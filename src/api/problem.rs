@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::answer;
 use super::surface::{Body, Surface};
-use crate::accept::addresses::{Addresses, Crowded};
 use crate::refusal::Refusal;
 
 /// Details longer than this many bytes are cut: they repeat what the client sent.
@@ -46,6 +45,9 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     match refusal {
         Refusal::BadWebSocketVersion | Refusal::UpgradeRequired => {
             headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -55,22 +57,6 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         }
         Refusal::UnknownKey => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("apikey"));
-        }
-        Refusal::Overloaded => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        Refusal::Draining | Refusal::TooManyConnections => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        Refusal::TooManyFromAddress => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(Addresses::retry_after(Crowded::Connections).as_secs()));
-        }
-        Refusal::TooManyHandshakes => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(Addresses::retry_after(Crowded::Handshakes).as_secs()));
-        }
-        // Topics are freed when their history has expired: nothing that a quick retry could see.
-        Refusal::TooManyTopics => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
         }
         // The rest of the body may still be on its way: it would have to be read only to be thrown away.
         Refusal::BodyTimeout | Refusal::BodyTooLarge => {
@@ -85,6 +71,12 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::BadBody
         | Refusal::PublishNotAllowed
         | Refusal::BadMessage
+        | Refusal::Overloaded
+        | Refusal::Draining
+        | Refusal::TooManyConnections
+        | Refusal::TooManyFromAddress
+        | Refusal::TooManyHandshakes
+        | Refusal::TooManyTopics
         | Refusal::TlsFailed
         | Refusal::BadProxyHeader
         | Refusal::InternalError => {}

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hyper::Uri;
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
-use hyper::Uri;
 
 use super::route::{BadTopicPath, Route, Routes};
 use crate::accept::origin::{BadOrigin, Origins};

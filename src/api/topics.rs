@@ -13,8 +13,8 @@ use super::keys::KeyCheck;
 use super::problem::{method_not_allowed, problem};
 use super::publish::publish;
 use super::query::{self, HistoryQuery};
-use super::request_body;
 use super::reach::Reach;
+use super::request_body;
 use super::surface::{Body, Surface};
 use super::{answer, cors};
 use crate::accept::origin::OriginCheck;
@@ -62,7 +62,9 @@ where
 /// 403 for a page whose origin is not allowed; also for handshakes.
 pub fn origin_refused(surface: &Surface, head: &Parts) -> Response<Body> {
     let origin = head.headers.get(hyper::header::ORIGIN);
-    let detail = format!("the origin {origin:?} is neither this host nor in the origins of the server, the listener or the endpoint");
+    let detail = format!(
+        "the origin {origin:?} is neither this host nor in the origins of the server, the listener or the endpoint"
+    );
     problem(Refusal::OriginRefused, detail, surface)
 }
 

@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Announce, Api, Certificate, Compression, Config, Endpoint, History, Limits, Listen, ListenAddress, Liveness, Log, Page,
-    Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
+    Announce, Api, Certificate, Compression, Config, Endpoint, History, Limits, Listen, ListenAddress, Liveness, Log,
+    Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
 };
 
 /// Every key with a value of its kind, as TOML.

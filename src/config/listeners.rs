@@ -159,7 +159,9 @@ impl<'de> Deserialize<'de> for ListenAddress {
                 match text.split_once(':') {
                     Some(("unix", path)) if !path.is_empty() => Ok(ListenAddress::Unix(path.into())),
                     Some(("systemd", name)) if !name.is_empty() => Ok(ListenAddress::Systemd(name.to_owned())),
-                    Some(("unix" | "systemd", _)) => Err(E::custom(format!("`{text}` names no socket behind the colon"))),
+                    Some(("unix" | "systemd", _)) => {
+                        Err(E::custom(format!("`{text}` names no socket behind the colon")))
+                    }
                     _ => address::parse(text).map(ListenAddress::Tcp).map_err(E::custom),
                 }
             }

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Api, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules,
-};
+use super::{Api, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules};
 
 /// The whole configuration.
 ///

@@ -125,9 +125,10 @@ impl Fanout {
         self.enqueue_ready(connection.index);
     }
 
-    /// Whether the next visit offers nothing but what was owed with [`Fanout::owe_sealed`].
-    pub fn owes_sealed(&self, connection: ConnectionId) -> bool {
-        self.live(connection).and_then(|conn| conn.owed.as_ref()).is_some_and(|owed| owed.sealed.is_some())
+    /// What was owed with [`Fanout::owe_sealed`], and is all that the next visit offers.
+    pub fn sealed(&self, connection: ConnectionId) -> Option<&Bytes> {
+        let owed = self.live(connection)?.owed.as_ref()?;
+        owed.sealed.as_ref().map(|(sealed, _)| sealed)
     }
 
     /// Has `bytes` written as they are, behind what is sealed already and before everything else: what a sink made of

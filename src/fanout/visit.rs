@@ -32,7 +32,7 @@ impl Fanout {
     ///
     /// `notice` makes the frame that tells a subscriber what it missed; it is asked only when there is something to tell
     /// and it can be written, and again when it was not written after all. `sink` is not called when there is nothing to
-    /// write, nor for a blocked connection; while [`Fanout::owes_sealed`], it gets just that. No allocation for up to 16 slices. O(its memberships + slices), and O(frames)
+    /// write, nor for a blocked connection; while there is [`Fanout::sealed`], it gets just that. No allocation for up to 16 slices. O(its memberships + slices), and O(frames)
     /// for members with a join point ahead or an exclusion.
     pub fn visit(
         &mut self,

@@ -25,8 +25,7 @@ pub(super) struct ByName {
 impl ByName {
     /// Certificates with the names of each; of two for one name the first counts.
     pub(super) fn new(first: (Arc<CertifiedKey>, Names), others: Vec<(Arc<CertifiedKey>, Names)>) -> Self {
-        let mut by_name =
-            Self { exact: HashMap::new(), wildcard: HashMap::new(), first: Arc::clone(&first.0) };
+        let mut by_name = Self { exact: HashMap::new(), wildcard: HashMap::new(), first: Arc::clone(&first.0) };
         for (certified, names) in std::iter::once(first).chain(others) {
             for name in names.dns {
                 let (table, name) = match name.strip_prefix("*.") {

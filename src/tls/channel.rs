@@ -240,7 +240,9 @@ fn write(
                 return Ok(());
             }
             Err(Refused::TooSmall { needed }) if needed > out.len() - from => out.resize(from + needed, 0),
-            Err(Refused::TooSmall { .. }) => return Err(rustls::Error::General("room that is never enough".to_owned())),
+            Err(Refused::TooSmall { .. }) => {
+                return Err(rustls::Error::General("room that is never enough".to_owned()));
+            }
             Err(Refused::Never(why)) => {
                 out.truncate(from);
                 return Err(rustls::Error::General(why.to_owned()));

@@ -168,7 +168,8 @@ impl<'s> Files<'s> {
         let Some(first) = certified.next() else { return Err(rustls::Error::NoCertificatesPresented.into()) };
         let resolver = ByName::new(first, certified.collect());
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let builder = match (&self.settings.client_ca, &self.client_ca) {
             (Some(path), Some(bytes)) => {
                 let roots = Arc::new(roots(path, bytes)?);

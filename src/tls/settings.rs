@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// `tls` of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table such as { certificates = [{ certificate = \"...\", key = \"...\" }] }")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { certificates = [{ certificate = \"...\", key = \"...\" }] }"
+)]
 pub struct Tls {
     /// What it shows to clients: the first that has the name they ask for, else the first.
     pub certificates: Vec<Certificate>,

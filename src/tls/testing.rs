@@ -1,77 +1,27 @@
-//! Certificates of a test's own, and a client.
+//! A client in memory, and certificates for it.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
-use tempfile::TempDir;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
+pub(super) use self::authority::{Authority, Signed};
 use super::channel::{Channel, Heard};
 use super::settings::{Certificate, Tls};
 
-/// An authority, and a folder for what it signs.
-pub(super) struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    pub(super) folder: TempDir,
+#[path = "../../tests/integration/authority.rs"]
+mod authority;
+
+impl From<Signed> for Certificate {
+    fn from(signed: Signed) -> Self {
+        Self { certificate: signed.certificate, key: signed.key }
+    }
 }
 
-impl Authority {
-    pub(super) fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { issuer, folder }
-    }
-
-    /// Signs a certificate for `names` and writes it, or writes it again, as `file`.
-    pub(super) fn sign(&self, file: &str, names: &[&str]) -> Certificate {
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let signed = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let path = |end: &str| self.folder.path().join(format!("{file}.{end}"));
-        fs::write(path("pem"), signed.pem()).unwrap();
-        fs::write(path("key"), key.serialize_pem()).unwrap();
-        Certificate { certificate: path("pem"), key: path("key") }
-    }
-
-    /// `tls` with these certificates.
-    pub(super) fn settings(certificates: Vec<Certificate>) -> Tls {
-        Tls { certificates, client_ca: None }
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
-        roots
-    }
-
-    /// A client that trusts this authority and shows `certificate`, if any.
-    pub(super) fn client_config(&self, certificate: Option<&Certificate>) -> ClientConfig {
-        self.client_config_of(rustls::DEFAULT_VERSIONS, certificate)
-    }
-
-    /// The same, speaking only these versions.
-    pub(super) fn client_config_of(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-        certificate: Option<&Certificate>,
-    ) -> ClientConfig {
-        let builder = ClientConfig::builder_with_protocol_versions(versions).with_root_certificates(self.roots());
-        match certificate {
-            None => builder.with_no_client_auth(),
-            Some(files) => {
-                let chain = vec![CertificateDer::from_pem_file(&files.certificate).unwrap()];
-                let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
-            }
-        }
-    }
+/// `tls` with these certificates.
+pub(super) fn settings(certificates: &[Signed]) -> Tls {
+    Tls { certificates: certificates.iter().cloned().map(Certificate::from).collect(), client_ca: None }
 }
 
 /// A client in memory, and the channel that it speaks to.

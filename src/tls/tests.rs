@@ -8,19 +8,18 @@ use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion};
 
 use super::channel::{Channel, Heard, RECORD_BYTES};
 use super::identity::{Identity, IdentityError, Reloaded};
-use super::settings::{Certificate, Tls};
-use super::testing::{Authority, Pair};
+use super::settings::Tls;
+use super::testing::{Authority, Pair, Signed, settings};
 
 fn pair_of(authority: &Authority, identity: &Identity, name: &str) -> Pair {
-    let mut config = authority.client_config(None);
+    let mut config = authority.client(None);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Pair::new(&Arc::new(config), Channel::new(identity.config()).unwrap(), name)
 }
 
 fn usual() -> (Authority, Identity) {
     let authority = Authority::new();
-    let settings = Authority::settings(vec![authority.sign("hub", &["hub.example"])]);
-    let identity = Identity::load(&settings).unwrap();
+    let identity = Identity::load(&settings(&[authority.sign("hub", &["hub.example"])])).unwrap();
     (authority, identity)
 }
 
@@ -29,7 +28,7 @@ fn bytes_pass_both_ways_in_both_versions_however_they_are_cut() {
     let (authority, identity) = usual();
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         for piece in [1, 7, 100, usize::MAX] {
-            let config = authority.client_config_of(&[version], None);
+            let config = authority.client_of(&[version], None);
             let mut pair = Pair::new(&Arc::new(config), Channel::new(identity.config()).unwrap(), "hub.example");
             pair.piece = piece;
             assert!(!pair.channel.is_established());
@@ -100,7 +99,7 @@ fn a_client_of_something_else_is_told_so() {
     let mut plain = Channel::new(identity.config()).unwrap();
     let mut out = Vec::new();
     assert!(plain.receive(&mut b"GET / HTTP/1.1\r\n\r\n".to_vec(), &mut Vec::new(), &mut out).is_err());
-    let mut config = authority.client_config(None);
+    let mut config = authority.client(None);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let mut pair = Pair::new(&Arc::new(config), Channel::new(identity.config()).unwrap(), "hub.example");
     let alert = Err(Error::AlertReceived(AlertDescription::NoApplicationProtocol));
@@ -115,7 +114,7 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
         authority.sign("wild", &["*.wild.example", "wild.example"]),
         authority.sign("exact", &["exact.wild.example"]),
     ];
-    let identity = Identity::load(&Authority::settings(certificates.clone())).unwrap();
+    let identity = Identity::load(&settings(&certificates)).unwrap();
     let shown = |name: &str| {
         let mut pair = pair_of(&authority, &identity, name);
         pair.talk().map(|_| pair.client.peer_certificates().unwrap()[0].to_vec())
@@ -142,7 +141,7 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
 #[test]
 fn a_client_resumes_with_its_ticket() {
     let (authority, identity) = usual();
-    let config = Arc::new(authority.client_config(None));
+    let config = Arc::new(authority.client(None));
     let kinds = [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed];
     for kind in kinds {
         let mut pair = Pair::new(&config, Channel::new(identity.config()).unwrap(), "hub.example");
@@ -156,13 +155,11 @@ fn a_client_resumes_with_its_ticket() {
 fn where_an_authority_is_asked_for_clients_without_its_certificate_are_refused() {
     let authority = Authority::new();
     let stranger = Authority::new();
-    let settings = Tls {
-        client_ca: Some(authority.folder.path().join("ca.pem")),
-        ..Authority::settings(vec![authority.sign("hub", &["hub.example"])])
-    };
-    let identity = Identity::load(&settings).unwrap();
-    let talk = |certificate: Option<&Certificate>| {
-        let config = Arc::new(authority.client_config(certificate));
+    let asking =
+        Tls { client_ca: Some(authority.path("ca.pem")), ..settings(&[authority.sign("hub", &["hub.example"])]) };
+    let identity = Identity::load(&asking).unwrap();
+    let talk = |certificate: Option<&Signed>| {
+        let config = Arc::new(authority.client(certificate));
         Pair::new(&config, Channel::new(identity.config()).unwrap(), "hub.example").talk()
     };
     assert_eq!(talk(Some(&authority.sign("client", &["client"]))), Ok(Heard::More));
@@ -174,7 +171,7 @@ fn where_an_authority_is_asked_for_clients_without_its_certificate_are_refused()
 fn new_files_are_used_for_new_handshakes_and_bad_ones_change_nothing() {
     let authority = Authority::new();
     let certificate = authority.sign("hub", &["old.example"]);
-    let identity = Identity::load(&Authority::settings(vec![certificate.clone()])).unwrap();
+    let identity = Identity::load(&settings(std::slice::from_ref(&certificate))).unwrap();
     let works = |name: &str| pair_of(&authority, &identity, name).talk().is_ok();
     assert!(matches!(identity.reload(), Reloaded::Unchanged));
     let mut open = pair_of(&authority, &identity, "old.example");
@@ -207,12 +204,12 @@ fn files_that_are_of_no_use_are_named_with_what_is_wrong() {
     let authority = Authority::new();
     let good = authority.sign("good", &["hub.example"]);
     let other = authority.sign("other", &["hub.example"]);
-    let empty = authority.folder.path().join("empty.pem");
+    let empty = authority.path("empty.pem");
     fs::write(&empty, "nothing\n").unwrap();
     let complaint = |change: &dyn Fn(&mut Tls)| {
-        let mut settings = Authority::settings(vec![good.clone()]);
-        change(&mut settings);
-        Identity::load(&settings).unwrap_err().to_string()
+        let mut tls = settings(std::slice::from_ref(&good));
+        change(&mut tls);
+        Identity::load(&tls).unwrap_err().to_string()
     };
     let said = complaint(&|tls| tls.certificates[0].key = other.key.clone());
     assert!(said.contains("other.key is not the key of ") && said.contains("good.pem"), "{said}");

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use super::preface::{Preface, Read};
 use super::turn::ACCEPTS;
 use super::worker::{Accepting, Arrival, Due, Worker};
 use super::writing::send;
-use crate::accept::addresses::{AddressKey, Addresses, Crowded};
+use crate::accept::addresses::{AddressKey, Crowded};
 use crate::accept::fair_queue::FairQueue;
 use crate::accept::handshake::{self, Caller};
 use crate::accept::http::{self, Ended, Plain};
@@ -195,7 +196,8 @@ impl Worker {
     fn turn_away(&self, socket: &OwnedFd, listener: ListenerId, refusal: Refusal) {
         self.seat.surface.counters.refuse(refusal);
         tracing::debug!(code = refusal.code(), listener = listener.0, "turned away");
-        let has_preface = self.seat.surface.reach(listener).identity.is_some() || self.seat.surface.reach(listener).proxy_protocol;
+        let has_preface =
+            self.seat.surface.reach(listener).identity.is_some() || self.seat.surface.reach(listener).proxy_protocol;
         if !has_preface {
             let answer = refusal_head(refusal);
             let _ = rustix::net::send(socket, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
@@ -327,7 +329,13 @@ impl Worker {
             self.greetings.steps_left = steps_left;
         }
         let limit = self.seat.surface.config.limits.header.bytes();
-        let read = preface.read(&greeting.socket, &mut self.scratch, &mut greeting.head, limit);
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            preface.read(&greeting.socket, &mut self.scratch, &mut greeting.head, limit)
+        }));
+        let read = read.unwrap_or_else(|_| {
+            self.seat.surface.counters.shards[usize::from(self.seat.id.0)].panics.add(1);
+            Read::Refused(Refusal::InternalError, "what stands before the request panicked".to_owned())
+        });
         if let Some(source) = preface.take_source() {
             greeting.caller.peer = Some(source.ip());
             match self.seat.surface.admit(greeting.caller.peer) {
@@ -466,19 +474,12 @@ impl Greeting {
 /// The answer to a client that is turned away before its request was read.
 fn refusal_head(refusal: Refusal) -> String {
     let status = refusal.status();
-    let retry_after = match refusal {
-        Refusal::TooManyFromAddress => Addresses::retry_after(Crowded::Connections).as_secs(),
-        Refusal::TooManyHandshakes => Addresses::retry_after(Crowded::Handshakes).as_secs(),
-        _ => 5,
-    };
-    let body = format!(
-        r#"{{"status":{},"code":"{}","title":"{}"}}"#,
-        status.as_u16(),
-        refusal.code(),
-        refusal.summary()
-    );
+    let retry_after = refusal.retry_after_seconds().map(|seconds| format!("retry-after: {seconds}\r\n"));
+    let retry_after = retry_after.unwrap_or_default();
+    let body =
+        format!(r#"{{"status":{},"code":"{}","title":"{}"}}"#, status.as_u16(), refusal.code(), refusal.summary());
     format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nretry-after: {retry_after}\r\n\
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n{retry_after}\
          connection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )

@@ -1,5 +1,6 @@
 //! From a readable socket to effects.
 
+use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::connection::{Reading, State};
 use super::held::HELD_LIMIT_BYTES;
 use super::membership::Carried;
 use super::worker::Worker;
+use super::writing::send;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::hub::{Draft, Outcome, Topic};
@@ -147,7 +149,12 @@ impl Worker {
         let Some(channel) = self.connection(id).and_then(|connection| connection.tls.as_mut()) else {
             return Went::Stopped;
         };
-        let heard = channel.receive(records, &mut opened, &mut answer);
+        // rustls is used in a way that few use it: if it panics, that ends this connection only.
+        let heard = catch_unwind(AssertUnwindSafe(|| channel.receive(records, &mut opened, &mut answer)));
+        let heard = heard.unwrap_or_else(|_| {
+            self.counters().panics.add(1);
+            Err(rustls::Error::General("TLS panicked".to_owned()))
+        });
         self.fanout.owe_sealed(id, Bytes::from(answer));
         let mut went = if opened.is_empty() { Went::On } else { self.receive(id, &mut opened) };
         self.opened = opened;
@@ -159,11 +166,18 @@ impl Worker {
             }
             Err(error) => {
                 tracing::debug!(connection = %id, %error, "TLS failed");
+                self.say_alert(id);
                 self.drop_connection(id, CloseReason::Protocol("a TLS record that cannot be opened"));
                 went = Went::Stopped;
             }
         }
         went
+    }
+
+    /// Tells a client whose TLS has failed why. If something is on its way that the socket does not take, it is not told.
+    fn say_alert(&mut self, id: ConnectionId) {
+        let (Some(alert), Some(connection)) = (self.fanout.sealed(id), self.connections.get(id.index)) else { return };
+        let _ = send(&connection.socket, &[IoSlice::new(alert)], &mut []);
     }
 
     /// Decodes and does what `input` says.

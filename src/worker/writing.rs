@@ -33,7 +33,7 @@ impl Worker {
                     send(&connection.socket, slices, &mut self.scratch)
                 }),
                 Some(channel) => {
-                    let is_sealed = self.fanout.owes_sealed(id);
+                    let is_sealed = self.fanout.sealed(id).is_some();
                     self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| {
                         writes += 1;
                         if is_sealed {

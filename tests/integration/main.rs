@@ -3,6 +3,8 @@
 //! Every file starts with what it holds the hub to; every test starts its own hub. See `docs/testing.md`.
 
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod deadline;
@@ -11,6 +13,8 @@ mod gate;
 #[cfg(test)]
 mod hub;
 
+#[cfg(test)]
+mod addresses;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
@@ -25,6 +29,8 @@ mod endpoints;
 mod handshake;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod listeners;
 #[cfg(test)]
 mod liveness;
 #[cfg(test)]
@@ -49,5 +55,7 @@ mod several_topics;
 mod slow_consumer;
 #[cfg(test)]
 mod stalled_worker;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod write_delay;

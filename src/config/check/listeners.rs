@@ -53,7 +53,8 @@ fn rules(listen: &Listen, entry: &KeyPath, report: &mut Report<'_>) {
         report.mistake(&key, Mistake::new(format!("`{key}` is 0")).remark("nothing would ever be let in"));
     }
     let base = &listen.base_path;
-    let is_path = base.is_empty() || (base.starts_with('/') && base.bytes().all(|b| b.is_ascii_graphic()) && !base.contains(['?', '#', '%']));
+    let is_path = base.is_empty()
+        || (base.starts_with('/') && base.bytes().all(|b| b.is_ascii_graphic()) && !base.contains(['?', '#', '%']));
     if !is_path {
         let key = entry.key("base_path");
         let mistake = Mistake::new(format!("`{key}`: \"{base}\" is not a path"));

@@ -199,7 +199,7 @@ impl World {
         let bytes: Vec<u8> = (0..self.random.below(300)).map(|_| self.random.below(256) as u8).collect();
         client.sealed.extend_from_slice(&bytes);
         self.fanout.owe_sealed(client.id, Bytes::from(bytes));
-        assert_eq!(self.fanout.owes_sealed(client.id), !client.sealed.is_empty());
+        assert_eq!(self.fanout.sealed(client.id).is_some(), !client.sealed.is_empty());
     }
 
     pub(super) fn finish(&mut self) {
