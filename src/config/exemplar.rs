@@ -105,9 +105,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_at_most_seventy_keys() {
+    fn there_are_at_most_ninety_five_keys() {
         let keys = keys();
-        assert!(keys.len() <= 70, "{}: {keys:#?}", keys.len());
+        // 70 was the aim before each thing that one connection may do got its limit: those are keys that only some
+        // operators need, but none of them can stand for another.
+        assert!(keys.len() <= 95, "{}: {keys:#?}", keys.len());
         assert!(keys.contains(&"topics.history.size".to_owned()) && keys.contains(&"pages.directory".to_owned()));
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::units::{ByteSize, Span};
+use crate::hub::TopicName;
 
 /// `[limits]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct Limits {
     pub topics: usize,
     /// Topics of one connection. Default 128.
     pub subscriptions: usize,
+    /// Bytes of the name of a topic, at most 255. Default 255.
+    pub topic_name: usize,
     /// Bytes of one message from a client or one published body. Default `"64KiB"`.
     pub message: ByteSize,
     /// Bytes of an HTTP request head. Default `"16KiB"`.
@@ -40,6 +43,7 @@ impl Default for Limits {
             connections: 100_000,
             topics: 1_000_000,
             subscriptions: 128,
+            topic_name: TopicName::LIMIT_BYTES,
             message: ByteSize::kib(64),
             header: ByteSize::kib(16),
             header_timeout: Span::secs(10),

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use fanfare::admin::counters::Protocol;
 use fanfare::close_reason::CloseReason;
+use fanfare::hub::TopicName;
 use fanfare::refusal::Refusal;
 
-use crate::client::{Heard, Http, Socket, WebSocket, masked, response, upgrade_request};
+use crate::client::{Heard, Http, Response, Socket, WebSocket, masked, response, upgrade_request};
 use crate::deadline::{eventually, eventually_is};
 use crate::hub::TestHub;
 
@@ -86,6 +87,26 @@ fn a_connection_takes_as_many_topics_as_the_limit() {
     let answer = WebSocket::try_open(hub.address(), "/topics/a?also=b&also=c&also=d&format=json", &[]).unwrap_err();
     assert_eq!((answer.status, answer.code().as_str()), (400, "bad-parameter"));
     assert!(answer.text().contains("limits.subscriptions"), "{}", answer.text());
+}
+
+#[test]
+fn a_topic_name_of_the_limit_is_taken_and_a_byte_more_is_refused_before_anything_is_made() {
+    let hub = TestHub::start(1, &format!("[limits]\ntopic_name = 6\n[api]\nkeys = [\"k\"]\n{ANYONE}"));
+    let _socket = hub.websocket("/topics/%E8%81%8A%E5%A4%A9");
+    hub.publish("sixsix", "x");
+    let refused = |answer: Response| {
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad-topic-name"));
+        assert!(answer.text().contains("at most 6 bytes, this one has 7"), "{}", answer.text());
+    };
+    refused(hub.http().post("/topics/seven77", "x"));
+    refused(hub.http().get("/topics/seven77"));
+    refused(WebSocket::try_open(hub.address(), "/topics/seven77", &[]).unwrap_err());
+    refused(WebSocket::try_open(hub.address(), "/topics/a?also=seven77&format=json", &[]).unwrap_err());
+    let body = br#"{"channel":"seven77","data":"x"}"#;
+    let answer = hub.http().request("POST", "/api/publish", &[("X-API-Key", "k")], body);
+    assert!(answer.text().contains("at most 6 bytes, this one has 7"), "{}", answer.text());
+    let name = TopicName::new("seven77").unwrap();
+    assert!(hub.server().surface().hub.find(&name).is_none());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::super::units::{ByteSize, Span};
 use super::report::Report;
+use crate::hub::TopicName;
 
 /// The smallest head buffer that hyper takes.
 const SMALLEST_HEADER: ByteSize = ByteSize::kib(8);
@@ -64,9 +65,12 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
 
 fn zeros(config: &Config, report: &mut Report<'_>) {
     let limits = &config.limits;
-    for (key, value) in
-        [("connections", limits.connections), ("topics", limits.topics), ("subscriptions", limits.subscriptions)]
-    {
+    for (key, value) in [
+        ("connections", limits.connections),
+        ("topics", limits.topics),
+        ("subscriptions", limits.subscriptions),
+        ("topic_name", limits.topic_name),
+    ] {
         if value == 0 {
             let mistake = Mistake::new(format!("`limits.{key}` is 0")).remark("nothing would ever be let in");
             report.mistake(&KeyPath::of("limits").key(key), mistake);
@@ -102,6 +106,10 @@ fn sizes(config: &Config, report: &mut Report<'_>) {
     if sizes.message > LARGEST_MESSAGE {
         let mistake = Mistake::new(format!("`limits.message` is {}", sizes.message));
         report.mistake(&message, mistake.remark(format!("at most {LARGEST_MESSAGE}")));
+    }
+    if sizes.topic_name > TopicName::LIMIT_BYTES {
+        let mistake = Mistake::new(format!("`limits.topic_name` is {}", sizes.topic_name));
+        report.mistake(&limits.key("topic_name"), mistake.remark(format!("at most {}", TopicName::LIMIT_BYTES)));
     }
     if sizes.header < SMALLEST_HEADER {
         let mistake = Mistake::new(format!("`limits.header` is {}", sizes.header));
