@@ -19,6 +19,8 @@ pub enum CloseReason {
     InvalidDeflate,
     /// A message over `limits.message`.
     MessageTooBig,
+    /// A message of more frames than `limits.fragments`.
+    TooManyFragments,
     /// The topic's rules do not let this client publish.
     PublishNotAllowed,
     /// The session's code panicked; only this connection is affected.
@@ -45,6 +47,7 @@ impl CloseReason {
             // Data that is not what its message says it is (RFC 6455 §7.4.1); RFC 7692 names no code.
             Self::InvalidDeflate => 1007,
             Self::MessageTooBig => 1009,
+            Self::TooManyFragments => 1008,
             Self::PublishNotAllowed => 1008,
             Self::InternalError => 1011,
             Self::SlowConsumer => 4008,
@@ -64,6 +67,7 @@ impl CloseReason {
             Self::InvalidUtf8 => "text is not valid UTF-8",
             Self::InvalidDeflate => "compressed data is not valid DEFLATE",
             Self::MessageTooBig => "message is over the size limit",
+            Self::TooManyFragments => "message has too many fragments",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::InternalError => "internal error",
             Self::SlowConsumer => "slow consumer: reconnect and resume",
@@ -83,6 +87,7 @@ impl CloseReason {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::InvalidDeflate => "invalid_deflate",
             Self::MessageTooBig => "message_too_big",
+            Self::TooManyFragments => "too_many_fragments",
             Self::PublishNotAllowed => "publish_not_allowed",
             Self::InternalError => "internal_error",
             Self::SlowConsumer => "slow_consumer",
@@ -93,7 +98,7 @@ impl CloseReason {
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -107,6 +112,7 @@ impl CloseReason {
         Self::CloseTimeout,
         Self::Overloaded,
         Self::InvalidDeflate,
+        Self::TooManyFragments,
     ];
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
@@ -125,6 +131,7 @@ impl CloseReason {
             Self::CloseTimeout => 10,
             Self::Overloaded => 11,
             Self::InvalidDeflate => 12,
+            Self::TooManyFragments => 13,
         }
     }
 }

@@ -32,6 +32,10 @@ pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
              compressed.",
             "Send smaller messages, or raise limits.message.",
         ),
+        CloseReason::TooManyFragments => (
+            "A message came in more frames than limits.fragments. Its bytes are within limits.message: with frames of few bytes, or none, a message could go on for ever.",
+            "Send larger fragments, or messages whole. Raise limits.fragments if the client cannot be changed.",
+        ),
         CloseReason::PublishNotAllowed => (
             "The client published on a topic whose rules do not let subscribers publish.",
             "Set publish = \"subscribers\" for the topic, or publish over the API with a key.",

@@ -19,6 +19,8 @@ pub struct Limits {
     pub topic_name: usize,
     /// Bytes of one message from a client or one published body. Default `"64KiB"`.
     pub message: ByteSize,
+    /// Frames of one message from a client. Default 4096.
+    pub fragments: u32,
     /// Bytes of an HTTP request head. Default `"16KiB"`.
     pub header: ByteSize,
     /// Time for a whole request head to arrive. Default `"10s"`.
@@ -45,6 +47,7 @@ impl Default for Limits {
             subscriptions: 128,
             topic_name: TopicName::LIMIT_BYTES,
             message: ByteSize::kib(64),
+            fragments: 4096,
             header: ByteSize::kib(16),
             header_timeout: Span::secs(10),
             keep_alive: Span::secs(75),

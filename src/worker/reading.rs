@@ -15,7 +15,7 @@ use crate::fanout::ConnectionId;
 use crate::hub::{Draft, Outcome, Topic};
 use crate::refusal::Refusal;
 use crate::session::{Behaviour, Effect, Session};
-use crate::ws::Message;
+use crate::ws::{Message, MessageLimits};
 
 /// The worker's one read buffer.
 pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
@@ -136,7 +136,8 @@ impl Worker {
     /// Decodes and does what `input` says.
     pub(super) fn receive(&mut self, id: ConnectionId, input: &mut [u8]) -> Went {
         let tick = self.tick;
-        let limit = self.seat.surface.config.limits.message.bytes();
+        let limits = &self.seat.surface.config.limits;
+        let limits = MessageLimits { bytes: limits.message.bytes(), fragments: limits.fragments };
         let behaviours = Arc::clone(&self.seat.behaviours);
         let Some(connection) = self.connection(id) else { return Went::Stopped };
         let session = connection.session;
@@ -153,7 +154,7 @@ impl Worker {
         let mut inflater = std::mem::take(&mut self.inflater);
         let mut at = 0;
         let went = loop {
-            let step = match decoder.next(&mut input[at..], limit, may_compress.then_some(&mut inflater)) {
+            let step = match decoder.next(&mut input[at..], limits, may_compress.then_some(&mut inflater)) {
                 Ok(step) => step,
                 Err(violation) => {
                     self.fail(id, CloseReason::from(violation));

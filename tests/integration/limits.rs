@@ -73,6 +73,21 @@ fn a_body_of_the_limit_is_published_and_one_byte_more_is_not() {
 }
 
 #[test]
+fn a_message_of_as_many_fragments_as_the_limit_is_published_and_empty_ones_do_not_go_on_for_ever() {
+    let hub = hub("fragments = 3");
+    let mut socket = hub.websocket("/topics/news");
+    for fragment in [masked(0x01, b"a"), masked(0x00, b""), masked(0x80, b"b")] {
+        socket.socket.send(&fragment);
+    }
+    assert_eq!(socket.text(), "ab");
+    for fragment in [masked(0x01, b"a"), masked(0x00, b""), masked(0x00, b""), masked(0x00, b"")] {
+        socket.socket.send(&fragment);
+    }
+    assert_eq!(socket.hear(), Heard::Close(Some((1008, "message has too many fragments".to_owned()))));
+    eventually("it is counted", || hub.closed(Protocol::Topic, CloseReason::TooManyFragments) == 1);
+}
+
+#[test]
 fn a_connection_takes_as_many_topics_as_the_limit() {
     let hub = hub("subscriptions = 3");
     let mut stream = hub.events("/topics/a?also=b&also=c&also=a");

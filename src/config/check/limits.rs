@@ -70,6 +70,7 @@ fn zeros(config: &Config, report: &mut Report<'_>) {
         ("topics", limits.topics),
         ("subscriptions", limits.subscriptions),
         ("topic_name", limits.topic_name),
+        ("fragments", limits.fragments as usize),
     ] {
         if value == 0 {
             let mistake = Mistake::new(format!("`limits.{key}` is 0")).remark("nothing would ever be let in");

@@ -22,7 +22,7 @@ error: unknown key `limits.mesage`
   |
 3 | mesage = \"1MiB\"
   | ^^^^^^ did you mean `message`?
-  = accepted: close_timeout, connections, header, header_timeout, history_total, keep_alive, mailbox, message, \
+  = accepted: close_timeout, connections, fragments, header, header_timeout, history_total, keep_alive, mailbox, message, \
 outbound_total, publish_wait, subscriptions, topic_name, topics
 ";
     assert_eq!(complaint, expected);
