@@ -21,6 +21,12 @@ pub enum CloseReason {
     MessageTooBig,
     /// A message of more frames than `limits.fragments`.
     TooManyFragments,
+    /// More messages per second than `limits.message_rate`, with `limits.over_rate` at `close`.
+    MessageRate,
+    /// More bytes per second than `limits.byte_rate`, with `limits.over_rate` at `close`.
+    ByteRate,
+    /// More pings and pongs per second than `limits.control_rate`.
+    ControlRate,
     /// The topic's rules do not let this client publish.
     PublishNotAllowed,
     /// The session's code panicked; only this connection is affected.
@@ -48,6 +54,9 @@ impl CloseReason {
             Self::InvalidDeflate => 1007,
             Self::MessageTooBig => 1009,
             Self::TooManyFragments => 1008,
+            Self::MessageRate => 1008,
+            Self::ByteRate => 1008,
+            Self::ControlRate => 1008,
             Self::PublishNotAllowed => 1008,
             Self::InternalError => 1011,
             Self::SlowConsumer => 4008,
@@ -68,6 +77,9 @@ impl CloseReason {
             Self::InvalidDeflate => "compressed data is not valid DEFLATE",
             Self::MessageTooBig => "message is over the size limit",
             Self::TooManyFragments => "message has too many fragments",
+            Self::MessageRate => "message rate is over the limit",
+            Self::ByteRate => "byte rate is over the limit",
+            Self::ControlRate => "ping and pong rate is over the limit",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::InternalError => "internal error",
             Self::SlowConsumer => "slow consumer: reconnect and resume",
@@ -88,6 +100,9 @@ impl CloseReason {
             Self::InvalidDeflate => "invalid_deflate",
             Self::MessageTooBig => "message_too_big",
             Self::TooManyFragments => "too_many_fragments",
+            Self::MessageRate => "message_rate",
+            Self::ByteRate => "byte_rate",
+            Self::ControlRate => "control_rate",
             Self::PublishNotAllowed => "publish_not_allowed",
             Self::InternalError => "internal_error",
             Self::SlowConsumer => "slow_consumer",
@@ -98,7 +113,7 @@ impl CloseReason {
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -113,6 +128,9 @@ impl CloseReason {
         Self::Overloaded,
         Self::InvalidDeflate,
         Self::TooManyFragments,
+        Self::MessageRate,
+        Self::ByteRate,
+        Self::ControlRate,
     ];
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
@@ -132,6 +150,9 @@ impl CloseReason {
             Self::Overloaded => 11,
             Self::InvalidDeflate => 12,
             Self::TooManyFragments => 13,
+            Self::MessageRate => 14,
+            Self::ByteRate => 15,
+            Self::ControlRate => 16,
         }
     }
 }

@@ -21,6 +21,14 @@ pub struct Limits {
     pub message: ByteSize,
     /// Frames of one message from a client. Default 4096.
     pub fragments: u32,
+    /// Messages per second from one connection; 0 is no limit, which is the default.
+    pub message_rate: u32,
+    /// Bytes per second from one WebSocket; 0 is no limit, which is the default.
+    pub byte_rate: ByteSize,
+    /// What happens to a connection over one of these two. Default `pause`.
+    pub over_rate: OverRate,
+    /// Pings and pongs per second from one connection; 0 is no limit. Default 50.
+    pub control_rate: u32,
     /// Bytes of an HTTP request head. Default `"16KiB"`.
     pub header: ByteSize,
     /// Time for a whole request head to arrive. Default `"10s"`.
@@ -39,6 +47,16 @@ pub struct Limits {
     pub close_timeout: Span,
 }
 
+/// What happens to a connection that sends faster than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OverRate {
+    /// It is not read until it may send again.
+    Pause,
+    /// It is closed.
+    Close,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -48,6 +66,10 @@ impl Default for Limits {
             topic_name: TopicName::LIMIT_BYTES,
             message: ByteSize::kib(64),
             fragments: 4096,
+            message_rate: 0,
+            byte_rate: ByteSize(0),
+            over_rate: OverRate::Pause,
+            control_rate: 50,
             header: ByteSize::kib(16),
             header_timeout: Span::secs(10),
             keep_alive: Span::secs(75),

@@ -16,8 +16,10 @@
 //! | `replayed` | history that was compressed lately |
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
 //! | `held` | input that waits for room in a mailbox |
+//! | `pacing`, `bucket` | how fast one connection may talk |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
+mod bucket;
 mod bundle;
 mod catch_up;
 mod closing;
@@ -28,6 +30,7 @@ mod held;
 pub mod liveness;
 mod membership;
 mod opening;
+mod pacing;
 mod poller;
 mod reading;
 mod replayed;

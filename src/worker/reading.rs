@@ -57,7 +57,7 @@ impl Worker {
             }
             Reading::Polled => self.read_now(id, depth),
             // It is in a list already; what is there now will be read then.
-            Reading::Queued | Reading::OutboxFull | Reading::Paused => {}
+            Reading::Queued | Reading::OutboxFull | Reading::Paused | Reading::Throttled => {}
         }
     }
 
@@ -97,8 +97,16 @@ impl Worker {
     fn read_into(&mut self, id: ConnectionId, depth: Depth, scratch: &mut [u8]) {
         let mut budget = READ_BUDGET_BYTES;
         loop {
+            let mut window = scratch.len();
+            if self.pacing.makes_wait() {
+                window = window.min(self.readable_bytes(id));
+                if window == 0 {
+                    self.throttle(id);
+                    return;
+                }
+            }
             let Some(connection) = self.connection(id) else { return };
-            let fresh = match rustix::net::recv(&connection.socket, &mut *scratch, RecvFlags::DONTWAIT) {
+            let fresh = match rustix::net::recv(&connection.socket, &mut scratch[..window], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.drop_connection(id, CloseReason::Gone);
                     return;
@@ -111,10 +119,13 @@ impl Worker {
                     return;
                 }
             };
+            if self.pacing.counts_bytes() && self.count_bytes(id, fresh) == Went::Stopped {
+                return;
+            }
             if self.receive(id, &mut scratch[..fresh]) == Went::Stopped {
                 return;
             }
-            if fresh < scratch.len() && depth == Depth::ToAShortRead {
+            if fresh < window && depth == Depth::ToAShortRead {
                 return;
             }
             budget = budget.saturating_sub(fresh);
@@ -130,7 +141,9 @@ impl Worker {
     /// Bytes that came with the handshake.
     pub(super) fn receive_rest(&mut self, id: ConnectionId, rest: &[u8]) {
         let mut rest = rest.to_vec();
-        let _ = self.receive(id, &mut rest);
+        if self.count_bytes(id, rest.len()) == Went::On {
+            let _ = self.receive(id, &mut rest);
+        }
     }
 
     /// Decodes and does what `input` says.
@@ -154,6 +167,10 @@ impl Worker {
         let mut inflater = std::mem::take(&mut self.inflater);
         let mut at = 0;
         let went = loop {
+            if self.pacing.makes_wait() && at < input.len() && self.must_wait(id) {
+                self.throttle(id);
+                break Went::Stopped;
+            }
             let step = match decoder.next(&mut input[at..], limits, may_compress.then_some(&mut inflater)) {
                 Ok(step) => step,
                 Err(violation) => {
@@ -171,6 +188,14 @@ impl Worker {
                     break Went::Stopped;
                 }
                 continue;
+            }
+            let counted = match message {
+                Message::Text(_) | Message::Binary(_) if self.pacing.counts_messages() => self.count_message(id),
+                Message::Ping(_) | Message::Pong(_) => self.count_control(id),
+                Message::Text(_) | Message::Binary(_) | Message::Close(_) => Went::On,
+            };
+            if counted == Went::Stopped {
+                break Went::Stopped;
             }
             self.note_message(id, session, &message);
             // A panic in what a session does ends this connection only.
@@ -195,8 +220,12 @@ impl Worker {
         self.inflater = inflater;
         if let Some(connection) = self.connection(id) {
             connection.decoder = decoder;
-            if went == Went::Stopped && at < input.len() && connection.reading != Reading::Polled {
-                self.hold(id, None, &input[at..]);
+            if went == Went::Stopped && at < input.len() {
+                match connection.reading {
+                    Reading::Polled => {}
+                    Reading::Throttled => self.hold_throttled(id, &input[at..]),
+                    Reading::Queued | Reading::OutboxFull | Reading::Paused => self.hold(id, None, &input[at..]),
+                }
             }
         }
         went

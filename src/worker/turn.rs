@@ -318,6 +318,8 @@ impl Worker {
                 Due::Head { index, serial } => self.drop_greeting(index, serial),
                 Due::Liveness(id) => self.check_liveness(id),
                 Due::Close(id) => self.close_is_overdue(id),
+                Due::Resume(id) => self.resume_throttled(id),
+                Due::Meter(id) => self.check_meter(id),
             }
         }
         self.deadlines_left = true;

@@ -20,6 +20,7 @@ use super::greeting::Greetings;
 use super::held::Held;
 use super::liveness::Wheel;
 use super::membership::Memberships;
+use super::pacing::Pacing;
 use super::poller::{Bell, Poller, Ready, Token};
 use super::reading::SCRATCH_BYTES;
 use super::replayed::Replayed;
@@ -98,6 +99,8 @@ pub(crate) struct Worker {
     /// Input that waits, by connection. Few, and bounded together: see `held`.
     pub(super) held: FxHashMap<u32, Held>,
     pub(super) held_bytes: usize,
+    /// How fast connections may talk, and have talked.
+    pub(super) pacing: Pacing,
     /// Why connections that are being closed are. Few.
     pub(super) endings: FxHashMap<u32, Ending>,
     pub(super) wheel: Wheel<Due>,
@@ -155,6 +158,10 @@ pub(super) enum Due {
     Liveness(ConnectionId),
     /// The close handshake of a connection.
     Close(ConnectionId),
+    /// The wait of a connection that was over its rate.
+    Resume(ConnectionId),
+    /// What is counted of a connection, which may be forgotten.
+    Meter(ConnectionId),
 }
 
 impl Worker {
@@ -193,6 +200,7 @@ impl Worker {
             catch_ups: FxHashMap::default(),
             held: FxHashMap::default(),
             held_bytes: 0,
+            pacing: Pacing::new(&seat.surface.config.limits),
             endings: FxHashMap::default(),
             wheel: Wheel::new(WHEEL_TICKS, 0),
             deadlines_left: false,

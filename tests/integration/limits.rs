@@ -248,7 +248,7 @@ fn history_is_cut_to_its_size_and_to_the_budget_of_all_topics() {
 
 #[test]
 fn a_client_that_pings_and_never_reads_is_not_read_on_and_costs_little() {
-    let hub = hub("message = 1000");
+    let hub = hub("message = 1000\ncontrol_rate = 0");
     let mut flooder = WebSocket::open_with_small_buffer(hub.address(), "/topics/news");
     let pings: Vec<u8> = (0..500).flat_map(|_| masked(0x89, &[0; 125])).collect();
     // Until its bytes stay in the kernel, or for 64 MB if they never do.

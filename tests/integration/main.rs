@@ -40,6 +40,8 @@ mod process;
 #[cfg(test)]
 mod publishing;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod seam;

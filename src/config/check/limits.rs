@@ -1,6 +1,7 @@
 //! Limits that leave room for nothing, and limits that contradict each other.
 
 use super::super::key_path::KeyPath;
+use super::super::limits::OverRate;
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::super::units::{ByteSize, Span};
@@ -127,6 +128,17 @@ fn sizes(config: &Config, report: &mut Report<'_>) {
             ));
             report.mistake_at_written(&[limits.key(key), message.clone()], mistake);
         }
+    }
+    if sizes.over_rate == OverRate::Close && sizes.byte_rate.0 > 0 && sizes.byte_rate.0 < sizes.message.0 {
+        let mistake = Mistake::new(format!(
+            "`limits.byte_rate` ({}) is smaller than one `limits.message` ({})",
+            sizes.byte_rate, sizes.message
+        ));
+        let mistake = mistake.fix(
+            "with `over_rate = \"close\"` such a message would end its connection: raise `limits.byte_rate`, lower \
+             `limits.message`, or set `over_rate = \"pause\"`",
+        );
+        report.mistake_at_written(&[limits.key("byte_rate"), message.clone()], mistake);
     }
     let keeps = config.topics.iter().any(|rules| rules.history.size > 0);
     if keeps && sizes.history_total < sizes.message {

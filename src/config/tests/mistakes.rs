@@ -22,8 +22,8 @@ error: unknown key `limits.mesage`
   |
 3 | mesage = \"1MiB\"
   | ^^^^^^ did you mean `message`?
-  = accepted: close_timeout, connections, fragments, header, header_timeout, history_total, keep_alive, mailbox, message, \
-outbound_total, publish_wait, subscriptions, topic_name, topics
+  = accepted: byte_rate, close_timeout, connections, control_rate, fragments, header, header_timeout, history_total, \
+keep_alive, mailbox, message, message_rate, outbound_total, over_rate, publish_wait, subscriptions, topic_name, topics
 ";
     assert_eq!(complaint, expected);
 }
