@@ -27,6 +27,12 @@ pub enum CloseReason {
     ByteRate,
     /// More pings and pongs per second than `limits.control_rate`.
     ControlRate,
+    /// A message that took longer than `limits.message_timeout`.
+    MessageTimeout,
+    /// No message from the client for `limits.idle_timeout`.
+    IdleTimeout,
+    /// The connection was open for `limits.connection_age`.
+    ConnectionAge,
     /// The topic's rules do not let this client publish.
     PublishNotAllowed,
     /// The session's code panicked; only this connection is affected.
@@ -57,6 +63,10 @@ impl CloseReason {
             Self::MessageRate => 1008,
             Self::ByteRate => 1008,
             Self::ControlRate => 1008,
+            // Not 1008, after which well-behaved clients do not come back: a network that stalled is not their fault.
+            Self::MessageTimeout => 4012,
+            Self::IdleTimeout => 4010,
+            Self::ConnectionAge => 4011,
             Self::PublishNotAllowed => 1008,
             Self::InternalError => 1011,
             Self::SlowConsumer => 4008,
@@ -80,6 +90,9 @@ impl CloseReason {
             Self::MessageRate => "message rate is over the limit",
             Self::ByteRate => "byte rate is over the limit",
             Self::ControlRate => "ping and pong rate is over the limit",
+            Self::MessageTimeout => "message was not finished in time",
+            Self::IdleTimeout => "no message for too long",
+            Self::ConnectionAge => "connection is old: please reconnect",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::InternalError => "internal error",
             Self::SlowConsumer => "slow consumer: reconnect and resume",
@@ -103,6 +116,9 @@ impl CloseReason {
             Self::MessageRate => "message_rate",
             Self::ByteRate => "byte_rate",
             Self::ControlRate => "control_rate",
+            Self::MessageTimeout => "message_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::ConnectionAge => "connection_age",
             Self::PublishNotAllowed => "publish_not_allowed",
             Self::InternalError => "internal_error",
             Self::SlowConsumer => "slow_consumer",
@@ -113,7 +129,7 @@ impl CloseReason {
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -131,6 +147,9 @@ impl CloseReason {
         Self::MessageRate,
         Self::ByteRate,
         Self::ControlRate,
+        Self::MessageTimeout,
+        Self::IdleTimeout,
+        Self::ConnectionAge,
     ];
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
@@ -153,6 +172,9 @@ impl CloseReason {
             Self::MessageRate => 14,
             Self::ByteRate => 15,
             Self::ControlRate => 16,
+            Self::MessageTimeout => 17,
+            Self::IdleTimeout => 18,
+            Self::ConnectionAge => 19,
         }
     }
 }

@@ -29,6 +29,12 @@ pub struct Limits {
     pub over_rate: OverRate,
     /// Pings and pongs per second from one connection; 0 is no limit. Default 50.
     pub control_rate: u32,
+    /// Time for one message from a client, from its first byte to its last; zero is no limit. Default `"1m"`.
+    pub message_timeout: Span,
+    /// How long a WebSocket client may send no message; zero is for ever, which is the default.
+    pub idle_timeout: Span,
+    /// How long a WebSocket or an event stream may be open, give or take a tenth; zero is for ever, which is the default.
+    pub connection_age: Span,
     /// Bytes of an HTTP request head. Default `"16KiB"`.
     pub header: ByteSize,
     /// Time for a whole request head to arrive. Default `"10s"`.
@@ -70,6 +76,9 @@ impl Default for Limits {
             byte_rate: ByteSize(0),
             over_rate: OverRate::Pause,
             control_rate: 50,
+            message_timeout: Span::secs(60),
+            idle_timeout: Span::secs(0),
+            connection_age: Span::secs(0),
             header: ByteSize::kib(16),
             header_timeout: Span::secs(10),
             keep_alive: Span::secs(75),

@@ -17,6 +17,7 @@
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
 //! | `held` | input that waits for room in a mailbox |
 //! | `pacing`, `bucket` | how fast one connection may talk |
+//! | `lifetime` | how long it may take for a message, be silent, and live |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
 mod bucket;
@@ -27,6 +28,7 @@ mod connection;
 mod drain;
 mod greeting;
 mod held;
+mod lifetime;
 pub mod liveness;
 mod membership;
 mod opening;

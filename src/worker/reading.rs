@@ -166,7 +166,9 @@ impl Worker {
         let may_compress = connection.compression.is_some();
         let mut inflater = std::mem::take(&mut self.inflater);
         let mut at = 0;
+        let mut began_here = false;
         let went = loop {
+            began_here |= !decoder.is_mid_message();
             if self.pacing.makes_wait() && at < input.len() && self.must_wait(id) {
                 self.throttle(id);
                 break Went::Stopped;
@@ -197,6 +199,9 @@ impl Worker {
             if counted == Went::Stopped {
                 break Went::Stopped;
             }
+            if self.lifetime.notes_messages() && matches!(message, Message::Text(_) | Message::Binary(_)) {
+                self.note_spoken(id);
+            }
             self.note_message(id, session, &message);
             // A panic in what a session does ends this connection only.
             let received = catch_unwind(AssertUnwindSafe(|| session.receive(&message, &behaviours)));
@@ -216,6 +221,10 @@ impl Worker {
                 break Went::Stopped;
             }
         };
+        let is_under_way = decoder.is_mid_message();
+        if is_under_way || self.lifetime.has_unfinished() {
+            self.note_under_way(id, is_under_way, began_here);
+        }
         inflater.let_go();
         self.inflater = inflater;
         if let Some(connection) = self.connection(id) {

@@ -320,6 +320,9 @@ impl Worker {
                 Due::Close(id) => self.close_is_overdue(id),
                 Due::Resume(id) => self.resume_throttled(id),
                 Due::Meter(id) => self.check_meter(id),
+                Due::Message(id) => self.check_message(id),
+                Due::Idle(id) => self.check_idle(id),
+                Due::Age(id) => self.end_of_age(id),
             }
         }
         self.deadlines_left = true;

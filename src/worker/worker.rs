@@ -18,6 +18,7 @@ use super::connection::{Connection, Ending};
 use super::drain::{Drain, Quiet};
 use super::greeting::Greetings;
 use super::held::Held;
+use super::lifetime::Lifetime;
 use super::liveness::Wheel;
 use super::membership::Memberships;
 use super::pacing::Pacing;
@@ -101,6 +102,8 @@ pub(crate) struct Worker {
     pub(super) held_bytes: usize,
     /// How fast connections may talk, and have talked.
     pub(super) pacing: Pacing,
+    /// How long connections may take.
+    pub(super) lifetime: Lifetime,
     /// Why connections that are being closed are. Few.
     pub(super) endings: FxHashMap<u32, Ending>,
     pub(super) wheel: Wheel<Due>,
@@ -162,6 +165,12 @@ pub(super) enum Due {
     Resume(ConnectionId),
     /// What is counted of a connection, which may be forgotten.
     Meter(ConnectionId),
+    /// A message that was under way.
+    Message(ConnectionId),
+    /// The silence of a connection.
+    Idle(ConnectionId),
+    /// The age of a connection.
+    Age(ConnectionId),
 }
 
 impl Worker {
@@ -201,6 +210,7 @@ impl Worker {
             held: FxHashMap::default(),
             held_bytes: 0,
             pacing: Pacing::new(&seat.surface.config.limits),
+            lifetime: Lifetime::new(&seat.surface.config.limits),
             endings: FxHashMap::default(),
             wheel: Wheel::new(WHEEL_TICKS, 0),
             deadlines_left: false,

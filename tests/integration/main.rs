@@ -24,6 +24,8 @@ mod endpoints;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod lifetime;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod liveness;

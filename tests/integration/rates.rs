@@ -100,7 +100,7 @@ fn two_seconds_worth_of_bytes_passes_at_once_and_one_more_closes_if_that_is_what
 
 #[test]
 fn bytes_over_the_rate_wait_and_none_is_lost() {
-    let hub = hub("byte_rate = 1000");
+    let hub = hub("byte_rate = 1000\nmessage = 4000");
     let mut socket = hub.websocket("/topics/news");
     let began = Instant::now();
     // Also a message larger than the burst.

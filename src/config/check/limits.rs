@@ -140,6 +140,16 @@ fn sizes(config: &Config, report: &mut Report<'_>) {
         );
         report.mistake_at_written(&[limits.key("byte_rate"), message.clone()], mistake);
     }
+    let in_time = u128::from(sizes.byte_rate.0) * sizes.message_timeout.0.as_millis() / 1000;
+    if sizes.byte_rate.0 > 0 && !sizes.message_timeout.0.is_zero() && in_time < u128::from(sizes.message.0) {
+        let mistake = Mistake::new(format!(
+            "at `limits.byte_rate` ({}) one `limits.message` ({}) takes longer than `limits.message_timeout` ({})",
+            sizes.byte_rate, sizes.message, sizes.message_timeout
+        ));
+        let mistake =
+            mistake.fix("such a message would end its connection: raise one of the two, or lower `limits.message`");
+        report.mistake_at_written(&[limits.key("byte_rate"), limits.key("message_timeout"), message.clone()], mistake);
+    }
     let keeps = config.topics.iter().any(|rules| rules.history.size > 0);
     if keeps && sizes.history_total < sizes.message {
         let total = sizes.history_total;
