@@ -213,8 +213,8 @@ impl Refusal {
                  has."
             }
             Self::BadTopicName => {
-                "A topic name has 1 to 255 bytes of UTF-8 without control characters; `detail` says what this one \
-                 has."
+                "A topic name has 1 to 255 bytes of UTF-8 without control characters, or fewer if `limits.topic_name` \
+                 says so; `detail` says what this one has."
             }
             Self::BadParameter => "A query parameter or a header has a value that it cannot have; `detail` names it.",
             Self::BadBody => {

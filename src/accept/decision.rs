@@ -84,7 +84,7 @@ pub(super) fn topic_socket(
                     other => return Err(bad(format!("format is plain or json, not {other:?}"))),
                 }
             }
-            "also" => add_topic(&topic, &mut also, &value)?,
+            "also" => add_topic(&topic, &mut also, &value, surface.config.limits.topic_name)?,
             other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, format, also"))),
         }
     }
@@ -118,7 +118,7 @@ fn topic_stream(surface: &Surface, reach: &Reach, head: &Parts, topic: TopicName
         match &*key {
             "since" => since = Some(value),
             "history" => ask(&mut last, Asked::Last(history(&value)?))?,
-            "also" => add_topic(&topic, &mut also, &value)?,
+            "also" => add_topic(&topic, &mut also, &value, surface.config.limits.topic_name)?,
             other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, also"))),
         }
     }
@@ -145,8 +145,10 @@ fn topic_stream(surface: &Surface, reach: &Reach, head: &Parts, topic: TopicName
 }
 
 /// Adds a topic to that of the path and the others. One that is there already changes nothing.
-fn add_topic(first: &TopicName, also: &mut Vec<TopicName>, value: &str) -> Result<(), Refused> {
-    let name = TopicName::new(value).map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
+fn add_topic(first: &TopicName, also: &mut Vec<TopicName>, value: &str, limit_bytes: usize) -> Result<(), Refused> {
+    let name = TopicName::new(value)
+        .and_then(|name| name.at_most(limit_bytes))
+        .map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
     if *first != name && !also.contains(&name) {
         also.push(name);
     }
@@ -329,10 +331,12 @@ mod tests {
         let first = TopicName::new("a").unwrap();
         let mut also = Vec::new();
         for name in ["b", "a", "c", "b"] {
-            add_topic(&first, &mut also, name).unwrap();
+            add_topic(&first, &mut also, name, 3).unwrap();
         }
         assert_eq!(also.iter().map(TopicName::as_str).collect::<Vec<_>>(), ["b", "c"]);
-        assert_eq!(add_topic(&first, &mut also, "").unwrap_err().0, Refusal::BadTopicName);
+        assert_eq!(add_topic(&first, &mut also, "", 3).unwrap_err().0, Refusal::BadTopicName);
+        add_topic(&first, &mut also, "abc", 3).unwrap();
+        assert_eq!(add_topic(&first, &mut also, "abcd", 3).unwrap_err().0, Refusal::BadTopicName);
     }
 
     #[test]

@@ -116,6 +116,11 @@ impl Reading {
         out.counter("fanfare_accept_errors", "Errors of accept()", self.sum(|shard| &shard.accept_errors))?;
         out.counter("fanfare_pings_sent", "WebSocket pings sent", self.sum(|shard| &shard.pings))?;
         out.counter("fanfare_pongs_received", "WebSocket pongs received", self.sum(|shard| &shard.pongs))?;
+        out.counter(
+            "fanfare_connections_throttled",
+            "Times that reading from a connection was paused for its rate",
+            self.sum(|shard| &shard.throttled),
+        )?;
         out.counter("fanfare_session_panics", "Sessions that panicked", self.sum(|shard| &shard.panics))
     }
 

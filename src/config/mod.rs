@@ -36,7 +36,7 @@ mod units;
 pub use api::Api;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
-pub use limits::Limits;
+pub use limits::{Limits, OverRate};
 pub use listeners::{Listen, ListenAddress, SurfaceName};
 pub use loader::{Loaded, Source};
 pub use log::{Log, LogFormat};

@@ -153,6 +153,8 @@ impl Worker {
         }
         let Some(connection) = self.connections.remove(id.index) else { return };
         self.forget_held(id);
+        self.forget_meter(id);
+        self.end_lifetime(id);
         self.catch_ups.remove(&id.index);
         let reason = match self.endings.remove(&id.index) {
             Some(ending) if ending.id == id => ending.reason,

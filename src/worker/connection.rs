@@ -67,6 +67,8 @@ pub(crate) enum Reading {
     OutboxFull,
     /// Its publication waits for room in a mailbox.
     Paused,
+    /// It sent as much as its rate allows.
+    Throttled,
 }
 
 impl Connection {

@@ -17,8 +17,11 @@
 //! | `replayed` | history that was compressed lately |
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
 //! | `held` | input that waits for room in a mailbox |
+//! | `pacing`, `bucket` | how fast one connection may talk |
+//! | `lifetime` | how long it may take for a message, be silent, and live |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
+mod bucket;
 mod bundle;
 mod catch_up;
 mod closing;
@@ -26,9 +29,11 @@ mod connection;
 mod drain;
 mod greeting;
 mod held;
+mod lifetime;
 pub mod liveness;
 mod membership;
 mod opening;
+mod pacing;
 mod poller;
 mod preface;
 mod reading;

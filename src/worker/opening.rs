@@ -92,6 +92,7 @@ impl Worker {
             self.fanout.reply(id, Bytes::from(response));
         }
         self.schedule_first_ping(id, session);
+        self.begin_lifetime(id);
         let begun = match opening {
             Opening::Topic { topic, start, also, encoding, .. } if also.is_empty() => {
                 self.join(id, &topic, encoding, start)

@@ -19,7 +19,7 @@ use crate::hub::{Draft, Outcome, Topic};
 use crate::refusal::Refusal;
 use crate::session::{Behaviour, Effect, Session};
 use crate::tls::Heard;
-use crate::ws::Message;
+use crate::ws::{Message, MessageLimits};
 
 /// The worker's one read buffer.
 pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
@@ -61,7 +61,7 @@ impl Worker {
             }
             Reading::Polled => self.read_now(id, depth),
             // It is in a list already; what is there now will be read then.
-            Reading::Queued | Reading::OutboxFull | Reading::Paused => {}
+            Reading::Queued | Reading::OutboxFull | Reading::Paused | Reading::Throttled => {}
         }
     }
 
@@ -101,8 +101,16 @@ impl Worker {
     fn read_into(&mut self, id: ConnectionId, depth: Depth, scratch: &mut [u8]) {
         let mut budget = READ_BUDGET_BYTES;
         loop {
+            let mut window = scratch.len();
+            if self.pacing.makes_wait() {
+                window = window.min(self.readable_bytes(id));
+                if window == 0 {
+                    self.throttle(id);
+                    return;
+                }
+            }
             let Some(connection) = self.connection(id) else { return };
-            let fresh = match rustix::net::recv(&connection.socket, &mut *scratch, RecvFlags::DONTWAIT) {
+            let fresh = match rustix::net::recv(&connection.socket, &mut scratch[..window], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.drop_connection(id, CloseReason::Gone);
                     return;
@@ -115,14 +123,18 @@ impl Worker {
                     return;
                 }
             };
-            let went = match &connection.tls {
-                None => self.receive(id, &mut scratch[..fresh]),
-                Some(_) => self.receive_sealed(id, &mut scratch[..fresh]),
+            let has_tls = connection.tls.is_some();
+            if self.pacing.counts_bytes() && self.count_bytes(id, fresh) == Went::Stopped {
+                return;
+            }
+            let went = match has_tls {
+                false => self.receive(id, &mut scratch[..fresh]),
+                true => self.receive_sealed(id, &mut scratch[..fresh]),
             };
             if went == Went::Stopped {
                 return;
             }
-            if fresh < scratch.len() && depth == Depth::ToAShortRead {
+            if fresh < window && depth == Depth::ToAShortRead {
                 return;
             }
             budget = budget.saturating_sub(fresh);
@@ -138,7 +150,9 @@ impl Worker {
     /// Bytes that came with the handshake.
     pub(super) fn receive_rest(&mut self, id: ConnectionId, rest: &[u8]) {
         let mut rest = rest.to_vec();
-        let _ = self.receive(id, &mut rest);
+        if self.count_bytes(id, rest.len()) == Went::On {
+            let _ = self.receive(id, &mut rest);
+        }
     }
 
     /// Opens TLS records, and does what is in them.
@@ -183,7 +197,8 @@ impl Worker {
     /// Decodes and does what `input` says.
     pub(super) fn receive(&mut self, id: ConnectionId, input: &mut [u8]) -> Went {
         let tick = self.tick;
-        let limit = self.seat.surface.config.limits.message.bytes();
+        let limits = &self.seat.surface.config.limits;
+        let limits = MessageLimits { bytes: limits.message.bytes(), fragments: limits.fragments };
         let behaviours = Arc::clone(&self.seat.behaviours);
         let Some(connection) = self.connection(id) else { return Went::Stopped };
         let session = connection.session;
@@ -199,8 +214,14 @@ impl Worker {
         let may_compress = connection.compression.is_some();
         let mut inflater = std::mem::take(&mut self.inflater);
         let mut at = 0;
+        let mut began_here = false;
         let went = loop {
-            let step = match decoder.next(&mut input[at..], limit, may_compress.then_some(&mut inflater)) {
+            began_here |= !decoder.is_mid_message();
+            if self.pacing.makes_wait() && at < input.len() && self.must_wait(id) {
+                self.throttle(id);
+                break Went::Stopped;
+            }
+            let step = match decoder.next(&mut input[at..], limits, may_compress.then_some(&mut inflater)) {
                 Ok(step) => step,
                 Err(violation) => {
                     self.fail(id, CloseReason::from(violation));
@@ -217,6 +238,17 @@ impl Worker {
                     break Went::Stopped;
                 }
                 continue;
+            }
+            let counted = match message {
+                Message::Text(_) | Message::Binary(_) if self.pacing.counts_messages() => self.count_message(id),
+                Message::Ping(_) | Message::Pong(_) => self.count_control(id),
+                Message::Text(_) | Message::Binary(_) | Message::Close(_) => Went::On,
+            };
+            if counted == Went::Stopped {
+                break Went::Stopped;
+            }
+            if self.lifetime.notes_messages() && matches!(message, Message::Text(_) | Message::Binary(_)) {
+                self.note_spoken(id);
             }
             self.note_message(id, session, &message);
             // A panic in what a session does ends this connection only.
@@ -237,12 +269,20 @@ impl Worker {
                 break Went::Stopped;
             }
         };
+        let is_under_way = decoder.is_mid_message();
+        if is_under_way || self.lifetime.has_unfinished() {
+            self.note_under_way(id, is_under_way, began_here);
+        }
         inflater.let_go();
         self.inflater = inflater;
         if let Some(connection) = self.connection(id) {
             connection.decoder = decoder;
-            if went == Went::Stopped && at < input.len() && connection.reading != Reading::Polled {
-                self.hold(id, None, &input[at..]);
+            if went == Went::Stopped && at < input.len() {
+                match connection.reading {
+                    Reading::Polled => {}
+                    Reading::Throttled => self.hold_throttled(id, &input[at..]),
+                    Reading::Queued | Reading::OutboxFull | Reading::Paused => self.hold(id, None, &input[at..]),
+                }
             }
         }
         went

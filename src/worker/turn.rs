@@ -319,6 +319,11 @@ impl Worker {
                 Due::Head { index, serial } => self.drop_greeting(index, serial),
                 Due::Liveness(id) => self.check_liveness(id),
                 Due::Close(id) => self.close_is_overdue(id),
+                Due::Resume(id) => self.resume_throttled(id),
+                Due::Meter(id) => self.check_meter(id),
+                Due::Message(id) => self.check_message(id),
+                Due::Idle(id) => self.check_idle(id),
+                Due::Age(id) => self.end_of_age(id),
             }
         }
         self.deadlines_left = true;

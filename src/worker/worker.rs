@@ -17,8 +17,10 @@ use super::connection::{Connection, Ending};
 use super::drain::{Drain, Quiet};
 use super::greeting::Greetings;
 use super::held::Held;
+use super::lifetime::Lifetime;
 use super::liveness::Wheel;
 use super::membership::Memberships;
+use super::pacing::Pacing;
 use super::poller::{Bell, Poller, Ready, Token};
 use super::reading::SCRATCH_BYTES;
 use super::replayed::Replayed;
@@ -98,6 +100,10 @@ pub(crate) struct Worker {
     /// Input that waits, by connection. Few, and bounded together: see `held`.
     pub(super) held: FxHashMap<u32, Held>,
     pub(super) held_bytes: usize,
+    /// How fast connections may talk, and have talked.
+    pub(super) pacing: Pacing,
+    /// How long connections may take.
+    pub(super) lifetime: Lifetime,
     /// Why connections that are being closed are. Few.
     pub(super) endings: FxHashMap<u32, Ending>,
     pub(super) wheel: Wheel<Due>,
@@ -158,6 +164,16 @@ pub(super) enum Due {
     Liveness(ConnectionId),
     /// The close handshake of a connection.
     Close(ConnectionId),
+    /// The wait of a connection that was over its rate.
+    Resume(ConnectionId),
+    /// What is counted of a connection, which may be forgotten.
+    Meter(ConnectionId),
+    /// A message that was under way.
+    Message(ConnectionId),
+    /// The silence of a connection.
+    Idle(ConnectionId),
+    /// The age of a connection.
+    Age(ConnectionId),
 }
 
 impl Worker {
@@ -196,6 +212,8 @@ impl Worker {
             catch_ups: FxHashMap::default(),
             held: FxHashMap::default(),
             held_bytes: 0,
+            pacing: Pacing::new(&seat.surface.config.limits),
+            lifetime: Lifetime::new(&seat.surface.config.limits),
             endings: FxHashMap::default(),
             wheel: Wheel::new(WHEEL_TICKS, 0),
             deadlines_left: false,

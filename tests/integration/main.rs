@@ -28,6 +28,8 @@ mod endpoints;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod lifetime;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod listeners;
@@ -45,6 +47,8 @@ mod pages;
 mod process;
 #[cfg(test)]
 mod publishing;
+#[cfg(test)]
+mod rates;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
