@@ -3,6 +3,9 @@
 //! Every file starts with what it holds the hub to; every test starts its own hub. See `docs/testing.md`.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "shared with the fault tests, which need more of it")]
+mod child;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod deadline;
@@ -15,8 +18,6 @@ mod hub;
 mod compression;
 #[cfg(test)]
 mod conformance;
-#[cfg(test)]
-mod descriptors;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
