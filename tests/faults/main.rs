@@ -27,4 +27,6 @@ mod connect_storm;
 #[cfg(test)]
 mod descriptors;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod stopped_client;
