@@ -23,6 +23,8 @@ pub enum CloseReason {
     PublishNotAllowed,
     /// The session's code panicked; only this connection is affected.
     InternalError,
+    /// The worker of this connection panicked and started again; clients should reconnect.
+    WorkerRestarted,
     /// The subscriber lagged over its topic's limit under the `disconnect` policy.
     SlowConsumer,
     /// A ping was not answered within `liveness.pong_timeout`.
@@ -47,6 +49,8 @@ impl CloseReason {
             Self::MessageTooBig => 1009,
             Self::PublishNotAllowed => 1008,
             Self::InternalError => 1011,
+            // "Service restart" of the IANA registry of close codes.
+            Self::WorkerRestarted => 1012,
             Self::SlowConsumer => 4008,
             Self::NoPong => 4009,
             Self::Overloaded => 1013,
@@ -66,6 +70,7 @@ impl CloseReason {
             Self::MessageTooBig => "message is over the size limit",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::InternalError => "internal error",
+            Self::WorkerRestarted => "a part of the server has restarted, please reconnect",
             Self::SlowConsumer => "slow consumer: reconnect and resume",
             Self::NoPong => "no pong",
             Self::Overloaded => "server is at a limit, try again later",
@@ -85,6 +90,7 @@ impl CloseReason {
             Self::MessageTooBig => "message_too_big",
             Self::PublishNotAllowed => "publish_not_allowed",
             Self::InternalError => "internal_error",
+            Self::WorkerRestarted => "worker_restarted",
             Self::SlowConsumer => "slow_consumer",
             Self::NoPong => "no_pong",
             Self::Overloaded => "overloaded",
@@ -93,7 +99,7 @@ impl CloseReason {
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -107,6 +113,7 @@ impl CloseReason {
         Self::CloseTimeout,
         Self::Overloaded,
         Self::InvalidDeflate,
+        Self::WorkerRestarted,
     ];
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
@@ -125,6 +132,7 @@ impl CloseReason {
             Self::CloseTimeout => 10,
             Self::Overloaded => 11,
             Self::InvalidDeflate => 12,
+            Self::WorkerRestarted => 13,
         }
     }
 }

@@ -107,8 +107,10 @@ pub struct ShardCounters {
     pub pings: Counter,
     /// Pongs received.
     pub pongs: Counter,
-    /// Sessions that panicked.
+    /// Sessions and plain HTTP connections that panicked.
     pub panics: Counter,
+    /// Times that the worker panicked outside of any session and was replaced.
+    pub restarts: Counter,
     /// accept() errors.
     pub accept_errors: Counter,
 }

@@ -107,7 +107,11 @@ impl Reading {
         out.counter("fanfare_accept_errors", "Errors of accept()", self.sum(|shard| &shard.accept_errors))?;
         out.counter("fanfare_pings_sent", "WebSocket pings sent", self.sum(|shard| &shard.pings))?;
         out.counter("fanfare_pongs_received", "WebSocket pongs received", self.sum(|shard| &shard.pongs))?;
-        out.counter("fanfare_session_panics", "Sessions that panicked", self.sum(|shard| &shard.panics))
+        out.counter(
+            "fanfare_session_panics",
+            "Sessions and HTTP connections that panicked",
+            self.sum(|shard| &shard.panics),
+        )
     }
 
     fn encode_topics(&self, out: &mut Families<'_>) -> fmt::Result {
@@ -196,6 +200,11 @@ impl Reading {
             "fanfare_worker_writes",
             "System calls that wrote to connections; a backlog makes them fewer than the deliveries",
             shards().map(|(labels, shard)| (labels, shard.writes.get())),
+        )?;
+        out.counters(
+            "fanfare_worker_restarts",
+            "Times a worker panicked and started again",
+            shards().map(|(labels, shard)| (labels, shard.restarts.get())),
         )?;
         out.gauges(
             "fanfare_worker_mailbox_depth",

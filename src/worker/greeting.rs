@@ -1,9 +1,7 @@
 //! From an accepted socket to a connection: no task, no tokio socket, no buffer unless the head comes in pieces.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
@@ -11,9 +9,6 @@ use super::poller::Token;
 use super::turn::ACCEPTS;
 use super::worker::{Accepting, Arrival, Due, Worker};
 use crate::accept::handshake;
-use crate::accept::http::{self, Ended};
-use crate::admin::counters::Protocol;
-use crate::close_reason::CloseReason;
 use crate::refusal::Refusal;
 
 /// The first pause after the process ran out of descriptors, in ticks; each further one doubles it.
@@ -149,13 +144,7 @@ impl Worker {
         let index = self.greetings.slots.insert(Greeting { socket, serial, head: Vec::new() }) as u32;
         // Most clients have sent their request by now: then the poller hears of the socket only as a connection.
         if self.progress(index, false) {
-            let greeting = &self.greetings.slots[index as usize];
-            if self.poller.add(&greeting.socket, Token::Greeting { index, serial }).is_err() {
-                self.end_greeting(index);
-                return;
-            }
-            let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
-            self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
+            self.watch_greeting(index, serial);
         }
     }
 
@@ -201,13 +190,13 @@ impl Worker {
                 false
             }
             Head::Whole => {
-                let Greeting { socket, head, .. } = self.greetings.slots.remove(index as usize);
+                let Greeting { socket, head, .. } = self.take_greeting(index);
                 self.serve_head(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
                 false
             }
             // Hyper says so in the answer.
             Head::TooLarge => {
-                let Greeting { socket, head, .. } = self.greetings.slots.remove(index as usize);
+                let Greeting { socket, head, .. } = self.take_greeting(index);
                 self.serve_http(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
                 false
             }
@@ -216,61 +205,43 @@ impl Worker {
         waits
     }
 
+    fn take_greeting(&mut self, index: u32) -> Greeting {
+        self.has_socket_in_hand = true;
+        self.greetings.slots.remove(index as usize)
+    }
+
+    /// The greetings of a worker that failed begin here once more.
+    pub(super) fn take_over_greetings(&mut self, greetings: Greetings) {
+        self.greetings = greetings;
+        let all: Vec<_> =
+            self.greetings.slots.iter().map(|(index, greeting)| (index as u32, greeting.serial)).collect();
+        for (index, serial) in all {
+            self.watch_greeting(index, serial);
+        }
+    }
+
+    /// Waits for more of a head, for so long.
+    fn watch_greeting(&mut self, index: u32, serial: u32) {
+        let greeting = &self.greetings.slots[index as usize];
+        if self.poller.add(&greeting.socket, Token::Greeting { index, serial }).is_err() {
+            self.end_greeting(index);
+            return;
+        }
+        let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
+        self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
+    }
+
     /// A request head: either it opens a connection at once, or it takes the ordinary way.
     fn serve_head(&mut self, socket: OwnedFd, bytes: &[u8], polled: bool) {
         self.handshakes = (self.handshakes.0 + 1, self.tick);
+        #[cfg(test)]
+        super::restart::panic_if_asked("a handshake", bytes);
         match handshake::in_place(&self.seat.surface, bytes) {
             Some(opened) if !self.is_draining() => {
                 self.open_polled(socket, polled, Some(opened.response), opened.opening, &opened.rest);
             }
             _ => self.serve_http(socket, bytes, polled),
         }
-    }
-
-    /// The ordinary way: a task with a hyper connection.
-    fn serve_http(&mut self, socket: OwnedFd, head: &[u8], polled: bool) {
-        if polled {
-            let _ = self.poller.delete(&socket);
-        }
-        let head = Bytes::copy_from_slice(head);
-        let surface = Arc::clone(&self.seat.surface);
-        let way = self.seat.ways[usize::from(self.seat.id.0)].clone();
-        let mailbox = Arc::clone(&self.mailbox);
-        let placement = Arc::clone(&self.seat.placement);
-        let here = self.seat.id;
-        let tasks = std::rc::Rc::clone(&self.http_tasks);
-        tasks.set(tasks.get() + 1);
-        self.count_opened(Protocol::Http);
-        let draining = self.seat.draining.clone();
-        tokio::task::spawn_local(async move {
-            let shard = usize::from(here.0);
-            let served = http::serve(Arc::clone(&surface), socket, head, draining).await;
-            let counters = &surface.counters.shards[shard];
-            counters.connections[Protocol::Http.index()].add(-1);
-            counters.closed[Protocol::Http.index()][CloseReason::ClientClosed.index()].add(1);
-            match served {
-                Ok(Ended::Opened(opened)) => {
-                    // Its place goes with it. The way to oneself is full only if other shards fill it: then wait.
-                    let mut arrival = Arrival::Opened(opened);
-                    while let Err(full) = way.try_send(arrival) {
-                        arrival = full.into_inner();
-                        mailbox.wake();
-                        tokio::task::yield_now().await;
-                    }
-                    mailbox.wake();
-                    return;
-                }
-                Ok(Ended::Closed) => {}
-                Err(error) => tracing::debug!(%error, "HTTP connection failed"),
-            }
-            tasks.set(tasks.get() - 1);
-            placement.leave(here);
-        });
-    }
-
-    /// A plain HTTP connection of this worker became a connection: it is no longer counted as a task.
-    pub(super) fn http_tasks_to_connection(&self) {
-        self.http_tasks.set(self.http_tasks.get() - 1);
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `worker` | the worker's parts, and how it is made |
 //! | `turn` | one turn, and the loop around it |
 //! | `greeting` | from an accepted socket to a connection |
+//! | `http_task` | plain HTTP, in tasks of the worker's thread |
 //! | `opening` | what a new connection is sent and subscribed to |
 //! | `membership` | which logs carry which topics here |
 //! | `bundle` | streams of several topics: one log per set of topics |
@@ -16,6 +17,7 @@
 //! | `replayed` | history that was compressed lately |
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
 //! | `held` | input that waits for room in a mailbox |
+//! | `restart` | what a worker that panicked leaves to the next one |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
 mod bundle;
@@ -25,12 +27,14 @@ mod connection;
 mod drain;
 mod greeting;
 mod held;
+mod http_task;
 pub mod liveness;
 mod membership;
 mod opening;
 mod poller;
 mod reading;
 mod replayed;
+mod restart;
 mod slab;
 mod turn;
 #[expect(clippy::module_inception, reason = "the worker is the noun of this station")]
@@ -39,4 +43,5 @@ mod writing;
 
 pub(crate) use drain::Quiet;
 pub(crate) use poller::Bell;
-pub(crate) use worker::{Arrival, Seat, Worker};
+pub(crate) use restart::run;
+pub(crate) use worker::{Arrival, Seat};

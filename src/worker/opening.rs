@@ -69,6 +69,7 @@ impl Worker {
             decoder: Decoder::new(),
         };
         self.connections.insert(id.index, connection);
+        self.has_socket_in_hand = false;
         self.count_opened(protocol_of(session));
         if watched.is_err() {
             self.drop_connection(id, CloseReason::InternalError);

@@ -138,6 +138,8 @@ impl Worker {
         let tick = self.tick;
         let limit = self.seat.surface.config.limits.message.bytes();
         let behaviours = Arc::clone(&self.seat.behaviours);
+        #[cfg(test)]
+        super::restart::panic_if_asked("reading", input);
         let Some(connection) = self.connection(id) else { return Went::Stopped };
         let session = connection.session;
         if !session.is_websocket() || connection.state == State::Lingering {

@@ -24,10 +24,15 @@ impl Worker {
             let (session, reading) = (connection.session, connection.reading);
             let memberships = &self.memberships;
             let mut notice = |log: LogId, missed: Missed| notice(memberships.carried(log), missed);
+            self.visited = Some(id);
             let visited = self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| {
                 writes += 1;
-                send(&connection.socket, slices, &mut self.scratch)
+                let sent = send(&connection.socket, slices, &mut self.scratch);
+                #[cfg(test)]
+                slices.iter().for_each(|slice| super::restart::panic_if_asked("the sweep", slice));
+                sent
             });
+            self.visited = None;
             if visited.publications > 0 {
                 let counters = self.counters();
                 let protocol = protocol_of(session).index();

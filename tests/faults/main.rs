@@ -14,6 +14,10 @@ mod client;
 #[cfg(test)]
 #[path = "../integration/deadline.rs"]
 mod deadline;
+#[cfg(test)]
+#[path = "../integration/hub.rs"]
+#[expect(dead_code, reason = "the hub of the integration tests, of which these need a part")]
+mod hub;
 
 #[cfg(test)]
 mod level;
@@ -28,5 +32,7 @@ mod connect_storm;
 mod descriptors;
 #[cfg(test)]
 mod full_disk;
+#[cfg(test)]
+mod panicking_worker;
 #[cfg(test)]
 mod stopped_client;
