@@ -27,6 +27,8 @@ mod steady;
 #[cfg(test)]
 mod bad_clients;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod connect_storm;
 #[cfg(test)]
 mod descriptors;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -52,6 +52,13 @@ impl Process {
     /// The same under limits of the shell. `ulimit` sets the hard limit as well: the hub raises the soft one to it.
     pub(crate) fn start_under(limits: &str, config: &str) -> Self {
         Self::run(binary_under(limits), config)
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with(variables: &[(&str, &Path)], config: &str) -> Self {
+        let mut command = binary();
+        command.envs(variables.iter().copied());
+        Self::run(command, config)
     }
 
     fn run(mut command: Command, config: &str) -> Self {
