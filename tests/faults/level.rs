@@ -36,11 +36,17 @@ impl Level {
     /// Waits until the hub is back here: the same descriptors, connections and subscriptions, and about the same memory.
     #[track_caller]
     pub(crate) fn is_reached_again(&self, hub: &Process) {
+        self.is_reached_again_within(hub, MEMORY_SLACK_BYTES);
+    }
+
+    /// The same where memory may come and go by `slack_bytes`.
+    #[track_caller]
+    pub(crate) fn is_reached_again_within(&self, hub: &Process, slack_bytes: u64) {
         let mut now = *self;
         eventually("the hub holds what it held before the fault", || {
             now = Self::of(hub);
             Self { resident_bytes: self.resident_bytes, ..now } == *self
-                && now.resident_bytes <= self.resident_bytes + MEMORY_SLACK_BYTES
+                && now.resident_bytes <= self.resident_bytes + slack_bytes
         });
         println!(
             "    descriptors {} before and after; resident memory {:.1} MiB before, {:.1} MiB after",
@@ -66,6 +72,13 @@ pub(crate) fn resident_bytes(process: Pid) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{}/statm", process.as_raw_nonzero())).unwrap();
     let resident: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
     resident * rustix::param::page_size() as u64
+}
+
+/// The most memory of a process that was ever resident.
+pub(crate) fn most_resident_bytes(process: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero())).unwrap();
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    kib.unwrap().parse::<u64>().unwrap() << 10
 }
 
 /// One answer of `/metrics`.

@@ -35,6 +35,8 @@ mod descriptors;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod panicking_worker;
 #[cfg(test)]
 mod stopped_client;
