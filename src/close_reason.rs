@@ -37,6 +37,8 @@ pub enum CloseReason {
     PublishNotAllowed,
     /// The session's code panicked; only this connection is affected.
     InternalError,
+    /// The worker of this connection panicked and started again; clients should reconnect.
+    WorkerRestarted,
     /// The subscriber lagged over its topic's limit under the `disconnect` policy.
     SlowConsumer,
     /// A ping was not answered within `liveness.pong_timeout`.
@@ -69,6 +71,8 @@ impl CloseReason {
             Self::ConnectionAge => 4011,
             Self::PublishNotAllowed => 1008,
             Self::InternalError => 1011,
+            // "Service restart" of the IANA registry of close codes.
+            Self::WorkerRestarted => 1012,
             Self::SlowConsumer => 4008,
             Self::NoPong => 4009,
             Self::Overloaded => 1013,
@@ -95,6 +99,7 @@ impl CloseReason {
             Self::ConnectionAge => "connection is old: please reconnect",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::InternalError => "internal error",
+            Self::WorkerRestarted => "a part of the server has restarted, please reconnect",
             Self::SlowConsumer => "slow consumer: reconnect and resume",
             Self::NoPong => "no pong",
             Self::Overloaded => "server is at a limit, try again later",
@@ -121,6 +126,7 @@ impl CloseReason {
             Self::ConnectionAge => "connection_age",
             Self::PublishNotAllowed => "publish_not_allowed",
             Self::InternalError => "internal_error",
+            Self::WorkerRestarted => "worker_restarted",
             Self::SlowConsumer => "slow_consumer",
             Self::NoPong => "no_pong",
             Self::Overloaded => "overloaded",
@@ -129,7 +135,7 @@ impl CloseReason {
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -150,6 +156,7 @@ impl CloseReason {
         Self::MessageTimeout,
         Self::IdleTimeout,
         Self::ConnectionAge,
+        Self::WorkerRestarted,
     ];
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
@@ -175,6 +182,7 @@ impl CloseReason {
             Self::MessageTimeout => 17,
             Self::IdleTimeout => 18,
             Self::ConnectionAge => 19,
+            Self::WorkerRestarted => 20,
         }
     }
 }

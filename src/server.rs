@@ -18,7 +18,7 @@ use crate::config::{Config, ListenAddress, Loaded, Source};
 use crate::hub::{Hub, Mailbox, WorkerId};
 use crate::session::{Behaviour, CompileError};
 use crate::tls::{Identity, Reloaded};
-use crate::worker::{Arrival, Bell, Quiet, Seat, Worker};
+use crate::worker::{self, Arrival, Bell, Quiet, Seat};
 
 /// Sockets on their way to one worker. More than a burst of accepts leaves; see `Arrivals`.
 const ARRIVALS: usize = 4096;
@@ -62,8 +62,8 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
-    /// A worker panicked outside of any session.
-    #[error("worker {worker} panicked; see the log above")]
+    /// A worker panicked outside of any session, and too often to be started again.
+    #[error("worker {worker} panicked again and again; see the log above")]
     Panicked {
         /// Which.
         worker: usize,
@@ -316,7 +316,8 @@ fn announce(loaded: &Loaded, server: &Server, descriptors: u64) {
 fn run_shard(seat: Seat) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async { Worker::new(seat)?.run().await })
+    // The runtime outlives a worker that panics, and so do the tasks on it: plain HTTP does not notice.
+    local.block_on(&runtime, worker::run(seat))
 }
 
 fn worker_count(config: &Config) -> usize {

@@ -109,8 +109,10 @@ pub struct ShardCounters {
     pub pongs: Counter,
     /// Times that reading from a connection was paused for its rate.
     pub throttled: Counter,
-    /// Sessions that panicked.
+    /// Sessions and plain HTTP connections that panicked.
     pub panics: Counter,
+    /// Times that the worker panicked outside of any session and was replaced.
+    pub restarts: Counter,
     /// accept() errors.
     pub accept_errors: Counter,
 }

@@ -121,7 +121,11 @@ impl Reading {
             "Times that reading from a connection was paused for its rate",
             self.sum(|shard| &shard.throttled),
         )?;
-        out.counter("fanfare_session_panics", "Sessions that panicked", self.sum(|shard| &shard.panics))
+        out.counter(
+            "fanfare_session_panics",
+            "Sessions and HTTP connections that panicked",
+            self.sum(|shard| &shard.panics),
+        )
     }
 
     fn encode_topics(&self, out: &mut Families<'_>) -> fmt::Result {
@@ -225,6 +229,11 @@ impl Reading {
             "fanfare_worker_writes",
             "System calls that wrote to connections; a backlog makes them fewer than the deliveries",
             shards().map(|(labels, shard)| (labels, shard.writes.get())),
+        )?;
+        out.counters(
+            "fanfare_worker_restarts",
+            "Times a worker panicked and started again",
+            shards().map(|(labels, shard)| (labels, shard.restarts.get())),
         )?;
         out.gauges(
             "fanfare_worker_mailbox_depth",

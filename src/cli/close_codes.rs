@@ -68,6 +68,11 @@ pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
             "The code that served this connection failed; no other connection is affected.",
             "Look for a panic in the log, and report it: it is a bug.",
         ),
+        CloseReason::WorkerRestarted => (
+            "One of the hub's workers failed and started again; its connections were closed, those of others were not.",
+            "Reconnect after a random delay of a few seconds, with the last position where nothing may be lost. Look for \
+             a panic in the log, and report it: it is a bug.",
+        ),
         CloseReason::SlowConsumer => (
             "More was published than this client read: it lagged over its topic's slow_consumer limit.",
             "Reconnect with the last position, and history brings what was missed. If it happens often: read faster, \

@@ -1,6 +1,7 @@
 //! From arguments to a command, and from its outcome to an exit code.
 
 use std::env;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,7 +25,8 @@ pub fn main(collect: fn()) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(told) = failure.told() {
-                eprintln!("{}", told.trim_end());
+                // If stderr cannot be written, the exit code still tells; `eprintln` would panic, and change it.
+                let _ = writeln!(io::stderr(), "{}", told.trim_end());
             }
             failure.code()
         }

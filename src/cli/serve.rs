@@ -22,6 +22,9 @@ fn start_log(log: &Log) -> Result<(), Failure> {
     // Colours are for eyes: not for files, and not for those who said so (no-color.org).
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    // A line that cannot be written (a full disk) is lost. Saying so on stderr, as is the default, would fail for the same
+    // reason, and that panics: in a worker, and each time.
+    let lines = lines.log_internal_errors(false);
     let started = match log.format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),

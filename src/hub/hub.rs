@@ -125,6 +125,12 @@ impl Hub {
         topic.leave(worker, last, &self.node.idle);
     }
 
+    /// Takes all `count` subscribers on `worker` away, because the worker failed. Called on its thread.
+    pub(crate) fn unsubscribe_all(&self, topic: &Arc<Topic>, worker: WorkerId, count: u32) {
+        self.subscriptions.fetch_sub(count as usize, Ordering::Relaxed);
+        topic.leave_all(worker, count, &self.node.idle);
+    }
+
     /// The top position, the kept publications (at most `limit`) after `since`, and whether `since` could be honoured.
     ///
     /// After a position: the first `limit` of them, so that the last one's position leads to the next page.

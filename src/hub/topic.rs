@@ -175,6 +175,15 @@ impl Topic {
         self.list_if_idle(&state, idle);
     }
 
+    /// Takes all `count` subscribers on `worker` away.
+    pub(super) fn leave_all(self: &Arc<Self>, worker: WorkerId, count: u32, idle: &Idle) {
+        let mut state = lock(&self.state);
+        state.interest.remove(worker);
+        let before = self.subscribers.fetch_sub(count, Ordering::Relaxed);
+        debug_assert!(before >= count, "more subscribers left than joined");
+        self.list_if_idle(&state, idle);
+    }
+
     /// What is kept for someone who starts at `start`, at most `limit`; nothing changes.
     pub(super) fn read(&self, start: Start, limit: usize, now: Instant) -> Joined {
         self.read_locked(&lock(&self.state), start, limit, now)

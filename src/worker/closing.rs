@@ -75,7 +75,7 @@ impl Worker {
         self.note_ending(id, CloseReason::ClientClosed);
     }
 
-    fn note_ending(&mut self, id: ConnectionId, reason: CloseReason) {
+    pub(super) fn note_ending(&mut self, id: ConnectionId, reason: CloseReason) {
         self.endings.insert(id.index, Ending { id, reason });
         self.catch_ups.remove(&id.index);
         let timeout = Self::ticks(self.seat.surface.config.limits.close_timeout);
@@ -106,7 +106,7 @@ impl Worker {
     }
 
     /// Says that nothing more will be written, and waits for the client to close its side.
-    fn linger(&mut self, id: ConnectionId) {
+    pub(super) fn linger(&mut self, id: ConnectionId) {
         let Some(connection) = self.connection(id) else { return };
         connection.state = State::Lingering;
         connection.reading = Reading::Queued;
@@ -160,30 +160,38 @@ impl Worker {
             Some(ending) if ending.id == id => ending.reason,
             Some(_) | None => reason,
         };
-        let topic = self.topic_of(id);
-        for parted in self.fanout.disconnect(id) {
-            self.leave_log(parted.log, parted.left);
-        }
+        // Counted before anything that could fail: who is not in the slab is not counted again.
         self.leave_place(connection.listener, connection.counted);
         let counters = self.counters();
         let protocol = protocol_of(connection.session).index();
         counters.connections[protocol].add(-1);
         counters.closed[protocol][reason.index()].add(1);
+        let topic = self.topic_of(id);
+        for parted in self.fanout.disconnect(id) {
+            self.leave_log(parted.log, parted.left);
+        }
         tracing::debug!(connection = %id, reason = reason.label(), "closed");
         self.say_farewell(id, connection.session, reason, topic);
     }
 
     fn say_farewell(&mut self, id: ConnectionId, session: Session, reason: CloseReason, topic: Option<Arc<Topic>>) {
         let Session::Endpoint { index } = session else { return };
-        let behaviours = Arc::clone(&self.seat.behaviours);
-        let behaviour = &behaviours[usize::from(index)];
+        let behaviour = &self.seat.behaviours[usize::from(index)];
         if behaviour.log_lifecycle {
             tracing::info!(endpoint = behaviour.path, connection = %id, reason = reason.label(), "closed");
         }
-        if let (Some(announcement), Some(topic)) = (&behaviour.leave, topic)
+        if let Some(topic) = topic {
+            self.announce_leave(session, topic);
+        }
+    }
+
+    /// Tells those who stay on a topic, if its endpoint does so.
+    pub(super) fn announce_leave(&mut self, session: Session, topic: Arc<Topic>) {
+        let Session::Endpoint { index } = session else { return };
+        if let Some(announcement) = self.seat.behaviours[usize::from(index)].leave.clone()
             && !self.is_draining()
         {
-            self.publish_or_queue(topic, announcement.clone());
+            self.publish_or_queue(topic, announcement);
         }
     }
 

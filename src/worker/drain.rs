@@ -48,6 +48,16 @@ struct Course {
 /// Connections a worker closes per second at least: spreading few of them over seconds would only delay the end.
 const CLOSES_PER_SECOND: usize = 1000;
 
+impl Drain {
+    /// The same drain for the worker that takes over: all whom it is to close are being closed already.
+    pub(super) fn taken_over(mut self) -> Self {
+        if let Some(course) = &mut self.course {
+            course.waiting.clear();
+        }
+        self
+    }
+}
+
 impl Worker {
     pub(super) fn is_draining(&self) -> bool {
         self.drain.course.is_some()

@@ -3,38 +3,26 @@
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use bytes::Bytes;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 
+use super::accepting::refusal_head;
 use super::opening::Wire;
 use super::poller::Token;
 use super::preface::{Preface, Read};
-use super::turn::ACCEPTS;
-use super::worker::{Accepting, Arrival, Due, Worker};
+use super::worker::{Due, Worker};
 use super::writing::send;
-use crate::accept::addresses::{AddressKey, Crowded};
+use crate::accept::Accepted;
+use crate::accept::addresses::AddressKey;
 use crate::accept::fair_queue::FairQueue;
 use crate::accept::handshake::{self, Caller};
-use crate::accept::http::{self, Ended, Plain};
-use crate::accept::{Accepted, AllTaken, ListenerId};
-use crate::admin::counters::Protocol;
-use crate::close_reason::CloseReason;
-use crate::hub::WorkerId;
 use crate::refusal::Refusal;
 use crate::tls::Channel;
 
 /// Steps of TLS handshakes in a turn. The dearest, a client's hello, takes a tenth of a millisecond to one, by the kind of
 /// key: so a storm of them delays a publication by as much as a full sweep does.
 const STEPS: usize = 4;
-
-/// The first pause after the process ran out of descriptors, in ticks; each further one doubles it.
-const PAUSE_TICKS: u32 = 1;
-
-/// The longest pause: clients that wait in the kernel's backlog should not give up.
-const PAUSE_LIMIT_TICKS: u32 = 16;
 
 /// A socket whose request head is not whole yet.
 #[derive(Debug)]
@@ -82,128 +70,6 @@ impl Head {
 }
 
 impl Worker {
-    /// Takes sockets from a listener. `true` if there may be more.
-    pub(super) fn accept(&mut self, index: usize) -> bool {
-        for _ in 0..ACCEPTS {
-            // Its event may have been taken in just before the drain closed it.
-            let Some(listener) = self.seat.listeners.get(index) else { return false };
-            match listener.accept() {
-                Ok(None) => {
-                    self.accepting_works();
-                    return false;
-                }
-                Ok(Some(accepted)) => {
-                    self.accepting_works();
-                    self.place(accepted);
-                }
-                Err(error) => {
-                    self.pause_accepting(&error);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    fn accepting_works(&mut self) {
-        if let Accepting::Paused { .. } = self.accepting {
-            self.accepting = Accepting::Yes;
-            tracing::info!(worker = self.seat.id.0, "accepting again");
-        }
-    }
-
-    /// Out of descriptors or memory: those who are here are served, and the listeners are left alone for a while.
-    /// Watching them would report the same connection again and again.
-    fn pause_accepting(&mut self, error: &std::io::Error) {
-        self.counters().accept_errors.add(1);
-        let ticks = match self.accepting {
-            Accepting::Paused { ticks, .. } => (ticks * 2).min(PAUSE_LIMIT_TICKS),
-            Accepting::Yes | Accepting::Over => {
-                let worker = self.seat.id.0;
-                tracing::warn!(worker, %error, "cannot accept: raise the descriptor limit (ulimit -n), or lower limits.connections");
-                PAUSE_TICKS
-            }
-        };
-        self.accepting = Accepting::Paused { until: self.tick + ticks, ticks };
-        for listener in &self.seat.listeners {
-            // Fails only if it was not watched.
-            let _ = self.poller.delete(listener);
-        }
-    }
-
-    /// Gives a socket to the least loaded worker, before its handshake.
-    fn place(&mut self, accepted: Accepted) {
-        let here = self.seat.id;
-        let (worker, counted) = match self.take_place(&accepted) {
-            Ok(taken) => taken,
-            Err(refusal) => {
-                self.turn_away(&accepted.socket, accepted.listener, refusal);
-                return;
-            }
-        };
-        if worker == here {
-            self.greet(accepted, counted);
-            return;
-        }
-        let listener = accepted.listener;
-        match self.seat.ways[usize::from(worker.0)].try_send(Arrival::Accepted(accepted, counted)) {
-            Ok(()) => self.seat.surface.hub.mailbox(worker).wake(),
-            Err(_) => {
-                // Its arrivals are full: it is far behind. Closing the socket sheds load; the client comes back.
-                self.counters().accept_errors.add(1);
-                self.give_place_back(worker, listener, counted);
-            }
-        }
-    }
-
-    /// A place for a socket on a worker, in its listener, and among those of its address.
-    fn take_place(&self, accepted: &Accepted) -> Result<(WorkerId, Option<AddressKey>), Refusal> {
-        let surface = &self.seat.surface;
-        let reach = surface.reach(accepted.listener);
-        let is_proxy = accepted.peer.is_some_and(|peer| reach.trusted_proxies.contains(peer));
-        if reach.proxy_protocol && !is_proxy && accepted.peer.is_some() {
-            return Err(Refusal::BadProxyHeader);
-        }
-        // The clients of a proxy are counted, once they are known.
-        let counted = match accepted.peer.filter(|_| !is_proxy) {
-            Some(peer) => surface.admit(Some(peer)).map_err(Crowded::refusal)?,
-            None => None,
-        };
-        if !reach.take_place() {
-            surface.release(counted);
-            return Err(Refusal::TooManyConnections);
-        }
-        let worker = self.seat.placement.place(self.seat.id).map_err(|AllTaken| {
-            reach.leave_place();
-            surface.release(counted);
-            Refusal::TooManyConnections
-        })?;
-        Ok((worker, counted))
-    }
-
-    /// Gives back what a connection of this worker has taken.
-    pub(super) fn leave_place(&self, listener: ListenerId, counted: Option<AddressKey>) {
-        self.give_place_back(self.seat.id, listener, counted);
-    }
-
-    fn give_place_back(&self, worker: WorkerId, listener: ListenerId, counted: Option<AddressKey>) {
-        self.seat.placement.leave(worker);
-        self.seat.surface.reach(listener).leave_place();
-        self.seat.surface.release(counted);
-    }
-
-    /// Refuses a socket before anything was read of it. A client of TLS, or a proxy that speaks first, sees it closed.
-    fn turn_away(&self, socket: &OwnedFd, listener: ListenerId, refusal: Refusal) {
-        self.seat.surface.counters.refuse(refusal);
-        tracing::debug!(code = refusal.code(), listener = listener.0, "turned away");
-        let has_preface =
-            self.seat.surface.reach(listener).identity.is_some() || self.seat.surface.reach(listener).proxy_protocol;
-        if !has_preface {
-            let answer = refusal_head(refusal);
-            let _ = rustix::net::send(socket, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-        }
-    }
-
     /// Starts to read the request head of a socket that has its place here.
     pub(super) fn greet(&mut self, accepted: Accepted, counted: Option<AddressKey>) {
         let Accepted { socket, listener, peer } = accepted;
@@ -226,14 +92,7 @@ impl Worker {
         let index = self.greetings.slots.insert(greeting) as u32;
         // Most clients have sent their request by now: then the poller hears of the socket only as a connection.
         if self.progress(index, false) {
-            let greeting = &self.greetings.slots[index as usize];
-            if self.poller.add(&greeting.socket, Token::Greeting { index, serial }).is_err() {
-                self.end_greeting(index);
-                return;
-            }
-            self.watch_greeting_if_blocked(index);
-            let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
-            self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
+            self.watch_greeting(index, serial);
         }
     }
 
@@ -297,13 +156,13 @@ impl Worker {
                 false
             }
             Head::Whole => {
-                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                let (taken, head) = self.take_greeting(index).taken(polled);
                 self.serve_head(taken, if head.is_empty() { &scratch[..fresh] } else { &head });
                 false
             }
             // Hyper says so in the answer.
             Head::TooLarge => {
-                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                let (taken, head) = self.take_greeting(index).taken(polled);
                 self.serve_http(taken, if head.is_empty() { &scratch[..fresh] } else { &head });
                 false
             }
@@ -366,15 +225,43 @@ impl Worker {
                 self.end_greeting(index);
             }
             Read::Whole => {
-                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                let (taken, head) = self.take_greeting(index).taken(polled);
                 self.serve_head(taken, &head);
             }
             Read::TooLarge => {
-                let (taken, head) = self.greetings.slots.remove(index as usize).taken(polled);
+                let (taken, head) = self.take_greeting(index).taken(polled);
                 self.serve_http(taken, &head);
             }
         }
         false
+    }
+
+    fn take_greeting(&mut self, index: u32) -> Greeting {
+        let greeting = self.greetings.slots.remove(index as usize);
+        self.in_hand = Some((greeting.caller.listener, greeting.counted));
+        greeting
+    }
+
+    /// The greetings of a worker that failed begin here once more.
+    pub(super) fn take_over_greetings(&mut self, greetings: Greetings) {
+        self.greetings = greetings;
+        let all: Vec<_> =
+            self.greetings.slots.iter().map(|(index, greeting)| (index as u32, greeting.serial)).collect();
+        for (index, serial) in all {
+            self.watch_greeting(index, serial);
+        }
+    }
+
+    /// Waits for more of a head, for so long.
+    fn watch_greeting(&mut self, index: u32, serial: u32) {
+        let greeting = &self.greetings.slots[index as usize];
+        if self.poller.add(&greeting.socket, Token::Greeting { index, serial }).is_err() {
+            self.end_greeting(index);
+            return;
+        }
+        self.watch_greeting_if_blocked(index);
+        let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
+        self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
     }
 
     /// Has the poller tell when a handshake has room to go on, if it waits for that.
@@ -390,6 +277,8 @@ impl Worker {
     /// A request head: either it opens a connection at once, or it takes the ordinary way.
     fn serve_head(&mut self, taken: Taken, bytes: &[u8]) {
         self.handshakes = (self.handshakes.0 + 1, self.tick);
+        #[cfg(test)]
+        super::restart::panic_if_asked("a handshake", bytes);
         let opened = match handshake::in_place(&self.seat.surface, taken.caller, bytes) {
             Some(opened) if !self.is_draining() => opened,
             _ => return self.serve_http(taken, bytes),
@@ -397,68 +286,22 @@ impl Worker {
         let Taken { mut wire, .. } = taken;
         if wire.counted.is_none() {
             match self.seat.surface.admit(opened.client) {
-                Ok(counted) => wire.counted = counted,
+                Ok(counted) => {
+                    wire.counted = counted;
+                    self.in_hand = Some((wire.listener, counted));
+                }
                 // The ordinary way finds the same, and says so.
                 Err(_) => return self.serve_http(Taken { wire, caller: taken.caller }, bytes),
             }
         }
         self.open(wire, Some(opened.response), opened.opening, &opened.rest);
     }
-
-    /// The ordinary way: a task with a hyper connection.
-    fn serve_http(&mut self, taken: Taken, head: &[u8]) {
-        let Taken { wire: Wire { socket, tls, listener, counted, is_polled }, caller } = taken;
-        if is_polled {
-            let _ = self.poller.delete(&socket);
-        }
-        let plain = Plain { socket, tls, caller, counted, head: Bytes::copy_from_slice(head) };
-        let surface = Arc::clone(&self.seat.surface);
-        let way = self.seat.ways[usize::from(self.seat.id.0)].clone();
-        let mailbox = Arc::clone(&self.mailbox);
-        let placement = Arc::clone(&self.seat.placement);
-        let here = self.seat.id;
-        let tasks = std::rc::Rc::clone(&self.http_tasks);
-        tasks.set(tasks.get() + 1);
-        self.count_opened(Protocol::Http);
-        let draining = self.seat.draining.clone();
-        tokio::task::spawn_local(async move {
-            let shard = usize::from(here.0);
-            let served = http::serve(Arc::clone(&surface), plain, draining).await;
-            let counters = &surface.counters.shards[shard];
-            counters.connections[Protocol::Http.index()].add(-1);
-            counters.closed[Protocol::Http.index()][CloseReason::ClientClosed.index()].add(1);
-            match served {
-                Ok(Ended::Opened(opened)) => {
-                    // Its place goes with it. The way to oneself is full only if other shards fill it: then wait.
-                    let mut arrival = Arrival::Opened(opened);
-                    while let Err(full) = way.try_send(arrival) {
-                        arrival = full.into_inner();
-                        mailbox.wake();
-                        tokio::task::yield_now().await;
-                    }
-                    mailbox.wake();
-                    return;
-                }
-                Ok(Ended::Closed) => {}
-                Err(error) => tracing::debug!(%error, "HTTP connection failed"),
-            }
-            tasks.set(tasks.get() - 1);
-            placement.leave(here);
-            surface.reach(listener).leave_place();
-            surface.release(counted);
-        });
-    }
-
-    /// A plain HTTP connection of this worker became a connection: it is no longer counted as a task.
-    pub(super) fn http_tasks_to_connection(&self) {
-        self.http_tasks.set(self.http_tasks.get() - 1);
-    }
 }
 
 /// A socket whose head is whole, and where it came from.
-struct Taken {
-    wire: Wire,
-    caller: Caller,
+pub(super) struct Taken {
+    pub(super) wire: Wire,
+    pub(super) caller: Caller,
 }
 
 impl Greeting {
@@ -469,20 +312,6 @@ impl Greeting {
         let wire = Wire { socket: self.socket, tls, listener, counted: self.counted, is_polled };
         (Taken { wire, caller: self.caller }, self.head)
     }
-}
-
-/// The answer to a client that is turned away before its request was read.
-fn refusal_head(refusal: Refusal) -> String {
-    let status = refusal.status();
-    let retry_after = refusal.retry_after_seconds().map(|seconds| format!("retry-after: {seconds}\r\n"));
-    let retry_after = retry_after.unwrap_or_default();
-    let body =
-        format!(r#"{{"status":{},"code":"{}","title":"{}"}}"#, status.as_u16(), refusal.code(), refusal.summary());
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n{retry_after}\
-         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
 }
 
 /// Reads until the head is whole or the socket has no more. A head that came in one piece stays in `scratch`, of which

@@ -81,6 +81,12 @@ impl Worker {
         }
     }
 
+    /// All that is held goes: the worker failed.
+    pub(super) fn give_up_held(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        held.values().filter(|held| held.draft.is_some()).for_each(|_| self.count_given_up());
+    }
+
     /// A publication that still waited for room when its connection ended: it was never acknowledged, and is counted.
     fn count_given_up(&self) {
         self.seat.surface.counters.reject_client(Refusal::Overloaded);

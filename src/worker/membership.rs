@@ -120,6 +120,11 @@ impl Memberships {
         Interest::Lost
     }
 
+    /// The topics, with how many subscribers each has here.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&Arc<Topic>, u32)> {
+        self.locals.iter().map(|local| (&local.topic, local.members))
+    }
+
     /// A new log carries `topic` in `encoding`. The topic was joined.
     pub(crate) fn opened(&mut self, log: LogId, topic: TopicId, encoding: Encoding) {
         let Some(place) = self.place(topic) else { return };

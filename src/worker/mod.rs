@@ -8,8 +8,10 @@
 //! |---|---|
 //! | `worker` | the worker's parts, and how it is made |
 //! | `turn` | one turn, and the loop around it |
+//! | `accepting` | from a listening socket to a place on a worker |
 //! | `greeting` | from an accepted socket to a connection |
 //! | `preface` | what stands before its request: a PROXY header, a TLS handshake |
+//! | `http_task` | plain HTTP, in tasks of the worker's thread |
 //! | `opening` | what a new connection is sent and subscribed to |
 //! | `membership` | which logs carry which topics here |
 //! | `bundle` | streams of several topics: one log per set of topics |
@@ -19,8 +21,10 @@
 //! | `held` | input that waits for room in a mailbox |
 //! | `pacing`, `bucket` | how fast one connection may talk |
 //! | `lifetime` | how long it may take for a message, be silent, and live |
+//! | `restart` | what a worker that panicked leaves to the next one |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
+mod accepting;
 mod bucket;
 mod bundle;
 mod catch_up;
@@ -29,6 +33,7 @@ mod connection;
 mod drain;
 mod greeting;
 mod held;
+mod http_task;
 mod lifetime;
 pub mod liveness;
 mod membership;
@@ -38,6 +43,7 @@ mod poller;
 mod preface;
 mod reading;
 mod replayed;
+mod restart;
 mod slab;
 mod turn;
 #[expect(clippy::module_inception, reason = "the worker is the noun of this station")]
@@ -46,4 +52,5 @@ mod writing;
 
 pub(crate) use drain::Quiet;
 pub(crate) use poller::Bell;
-pub(crate) use worker::{Arrival, Seat, Worker};
+pub(crate) use restart::run;
+pub(crate) use worker::{Arrival, Seat};

@@ -83,6 +83,7 @@ impl Worker {
             decoder: Decoder::new(),
         };
         self.connections.insert(id.index, connection);
+        self.in_hand = None;
         self.count_opened(protocol_of(session));
         if watched.is_err() {
             self.drop_connection(id, CloseReason::InternalError);

@@ -200,6 +200,8 @@ impl Worker {
         let limits = &self.seat.surface.config.limits;
         let limits = MessageLimits { bytes: limits.message.bytes(), fragments: limits.fragments };
         let behaviours = Arc::clone(&self.seat.behaviours);
+        #[cfg(test)]
+        super::restart::panic_if_asked("reading", input);
         let Some(connection) = self.connection(id) else { return Went::Stopped };
         let session = connection.session;
         if !session.is_websocket() || connection.state == State::Lingering {

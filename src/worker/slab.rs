@@ -61,6 +61,10 @@ impl<T> Slab<T> {
         self.chunks.iter().flat_map(|chunk| chunk.iter().flatten())
     }
 
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
+        self.chunks.into_iter().flat_map(|chunk| chunk.into_vec().into_iter().flatten())
+    }
+
     fn place(index: u32) -> (usize, usize) {
         (index as usize / CHUNK, index as usize % CHUNK)
     }
@@ -82,5 +86,6 @@ mod tests {
         assert_eq!(slab.get(257), None);
         assert_eq!(slab.get(100_000), None);
         assert_eq!(slab.iter().copied().collect::<Vec<_>>(), [0, 255, 1000]);
+        assert_eq!(slab.into_values().collect::<Vec<_>>(), [0, 255, 1000]);
     }
 }

@@ -64,7 +64,7 @@ impl Worker {
     ///
     /// # Errors
     /// If the poller fails, which is a bug or a kernel out of memory.
-    pub(crate) async fn run(mut self) -> io::Result<()> {
+    pub(crate) async fn run(&mut self) -> io::Result<()> {
         let mut watched = None;
         let mut draining = self.seat.draining.clone();
         let mut turns = 0;
@@ -189,6 +189,7 @@ impl Worker {
                 }
                 Ok(Arrival::Accepted(accepted, counted)) => self.greet(accepted, counted),
                 Ok(Arrival::Opened(opened)) => {
+                    self.in_hand = Some((opened.listener, opened.counted));
                     self.http_tasks_to_connection();
                     self.open_opened(*opened);
                 }
@@ -228,8 +229,9 @@ impl Worker {
 
     /// Where a publication goes here; `None`, and its charge is given back, if nobody here wants it any more.
     fn address(&mut self, publication: Arc<Publication>) -> Option<Stuck> {
+        self.unreleased_bytes = publication.charge_bytes();
         let Some(lacking) = self.memberships.destinations(publication.topic.id()) else {
-            self.mailbox.release(publication.charge_bytes());
+            self.release_letter();
             return None;
         };
         Some(Stuck { publication, lacking })
@@ -257,8 +259,18 @@ impl Worker {
                 Appended::Full => return Some(stuck),
             };
         }
-        self.mailbox.release(publication.charge_bytes());
+        #[cfg(test)]
+        super::restart::panic_if_asked("the mailbox", &publication.payload());
+        self.release_letter();
         None
+    }
+
+    /// Gives the charge of the publication in hand back.
+    pub(super) fn release_letter(&mut self) {
+        let charge_bytes = std::mem::take(&mut self.unreleased_bytes);
+        if charge_bytes > 0 {
+            self.mailbox.release(charge_bytes);
+        }
     }
 
     fn serve_ready(&mut self) -> bool {
@@ -349,6 +361,10 @@ impl Worker {
         let counters = self.counters();
         counters.slow_consumers.set(self.fanout.slow_consumers() as i64);
         counters.outbound_pending_bytes.set(self.fanout.outbound_bytes() as i64);
+        self.count_losses();
+    }
+
+    pub(super) fn count_losses(&mut self) {
         let losses = self.fanout.losses();
         let counters = self.counters();
         counters.lost[0].add(losses.disconnect);
@@ -356,7 +372,7 @@ impl Worker {
         counters.lost[2].add(losses.latest);
     }
 
-    fn count_compressed(&mut self) {
+    pub(super) fn count_compressed(&mut self) {
         let tally = self.deflater.take_tally();
         let counters = self.counters();
         counters.compression_in_bytes.add(tally.in_bytes);

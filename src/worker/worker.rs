@@ -28,7 +28,7 @@ use super::slab::Slab;
 use super::turn::Stuck;
 use crate::accept::addresses::AddressKey;
 use crate::accept::http::Opened;
-use crate::accept::{Accepted, Listener, Placement};
+use crate::accept::{Accepted, Listener, ListenerId, Placement};
 use crate::admin::counters::ShardCounters;
 use crate::api::Surface;
 use crate::config::{SlowConsumer, SlowPolicy, Span};
@@ -91,7 +91,11 @@ pub(crate) struct Worker {
     pub(super) poller: Poller,
     pub(super) accepting: Accepting,
     pub(super) greetings: Greetings,
+    /// A socket was taken out of the greetings or the arrivals and is no connection yet, and no task.
+    pub(super) in_hand: Option<(ListenerId, Option<AddressKey>)>,
     pub(super) connections: Slab<Connection>,
+    /// Who is being written to: until that is settled, how far its stream has come is not known.
+    pub(super) visited: Option<ConnectionId>,
     pub(super) fanout: Fanout,
     pub(super) memberships: Memberships,
     pub(super) bundles: Bundles,
@@ -126,6 +130,8 @@ pub(crate) struct Worker {
     pub(super) deflater: Deflater,
     /// History that was compressed lately.
     pub(super) replayed: Replayed,
+    /// The charge of the publication that was taken from the mailbox last, until it is given back.
+    pub(super) unreleased_bytes: usize,
     /// A publication that not all logs had room for.
     pub(super) stuck: Option<Stuck>,
     /// Announcements of clients that came or went, waiting for room. Bounded: see `opening`.
@@ -205,7 +211,9 @@ impl Worker {
             poller,
             accepting: Accepting::Yes,
             greetings: Greetings::default(),
+            in_hand: None,
             connections: Slab::new(),
+            visited: None,
             fanout: Fanout::new(settings, rules),
             memberships: Memberships::default(),
             bundles: Bundles::default(),
@@ -227,6 +235,7 @@ impl Worker {
             inflater: Inflater::new(),
             deflater: Deflater::new(compression.level, compression.threshold.bytes()),
             replayed: Replayed::default(),
+            unreleased_bytes: 0,
             stuck: None,
             farewells: VecDeque::new(),
             drain: Drain::default(),

@@ -27,10 +27,14 @@ impl Worker {
             let memberships = &self.memberships;
             let mut notice = |log: LogId, missed: Missed| notice(memberships.carried(log), missed);
             let mut rest = None;
+            self.visited = Some(id);
             let visited = match &mut connection.tls {
                 None => self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| {
                     writes += 1;
-                    send(&connection.socket, slices, &mut self.scratch)
+                    let sent = send(&connection.socket, slices, &mut self.scratch);
+                    #[cfg(test)]
+                    slices.iter().for_each(|slice| super::restart::panic_if_asked("the sweep", slice));
+                    sent
                 }),
                 Some(channel) => {
                     let is_sealed = self.fanout.sealed(id).is_some();
@@ -47,6 +51,7 @@ impl Worker {
             if let Some(rest) = rest {
                 self.fanout.owe_sealed(id, rest);
             }
+            self.visited = None;
             if visited.publications > 0 {
                 let counters = self.counters();
                 let protocol = protocol_of(session).index();

@@ -5,6 +5,9 @@
 #[cfg(test)]
 mod authority;
 #[cfg(test)]
+#[expect(dead_code, reason = "shared with the fault tests, which need more of it")]
+mod child;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod deadline;
@@ -19,8 +22,6 @@ mod addresses;
 mod compression;
 #[cfg(test)]
 mod conformance;
-#[cfg(test)]
-mod descriptors;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]

@@ -314,13 +314,3 @@ fn what_a_stalled_worker_was_owed_is_delivered_before_the_drain_closes_its_clien
     drop(stalled.http);
     stalled.hub.drain_and_join(PATIENCE).1.unwrap();
 }
-
-#[test]
-fn a_worker_that_panics_outside_of_any_session_is_told_at_the_end() {
-    let hub = TestHub::start_with(1, "drain = \"2s\"\n", || panic!("for the test"));
-    let sockets: Vec<_> = (0..70).map(|_| hub.websocket("/topics/news")).collect();
-    eventually("its shard is over", || hub.server().is_over());
-    drop(sockets);
-    let error = hub.drain_and_join(PATIENCE).1.unwrap_err();
-    assert!(error.to_string().contains("worker 0 panicked"), "{error}");
-}

@@ -8,10 +8,10 @@ use fanfare::refusal::Refusal;
 use rustls::ClientConfig;
 
 use crate::authority::{Authority, Signed};
+use crate::child::Process;
 use crate::client::{Events, Heard, Http, Socket, WebSocket};
 use crate::deadline::{eventually, eventually_is};
 use crate::hub::TestHub;
-use crate::process::Process;
 
 const TOPICS: &str = "[[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = { size = 1000 }\n\
     slow_consumer = { lag = \"64MiB\", age = \"1h\" }\n[[endpoints]]\npath = \"/echo\"\nreply = \"{message}\"\n";
@@ -277,7 +277,7 @@ fn a_drain_closes_its_sockets_with_a_code() {
 fn new_certificates_are_shown_after_a_hangup_and_open_connections_stay() {
     let authority = Authority::new();
     let signed = authority.sign("hub", &["old.example"]);
-    let process = Process::start(&format!("{TOPICS}{}", listener(&signed, "")), None);
+    let process = Process::start(&format!("{TOPICS}{}", listener(&signed, "")));
     let address = process.address;
     let client = Arc::new(authority.client(None));
     let connect = |name: &str| {
