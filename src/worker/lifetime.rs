@@ -9,8 +9,12 @@ use crate::close_reason::CloseReason;
 use crate::config::{Limits, Span};
 use crate::fanout::ConnectionId;
 
+/// The longest that the wheel is given: what runs longer is looked at again. An entry stays in the wheel when its connection
+/// is gone, so with an age of a day it would hold all connections of a day.
+const STEP_TICKS: u32 = 600;
+
 /// The times of `[limits]`, in ticks, and since when they run. A connection between two messages has nothing here, unless
-/// there is an idle timeout.
+/// there is an idle timeout or an age.
 #[derive(Debug)]
 pub(super) struct Lifetime {
     message: Option<u32>,
@@ -20,6 +24,8 @@ pub(super) struct Lifetime {
     unfinished: FxHashMap<u32, Unfinished>,
     /// The tick of each connection's last message. Empty without an idle timeout.
     spoke: FxHashMap<u32, u32>,
+    /// The tick at which each connection is old. Empty without an age.
+    old: FxHashMap<u32, u32>,
 }
 
 /// It stays until its deadline is looked at, also if the message was finished long before: so the wheel has one entry for
@@ -48,6 +54,7 @@ impl Lifetime {
             age: ticks(limits.connection_age),
             unfinished: FxHashMap::default(),
             spoke: FxHashMap::default(),
+            old: FxHashMap::default(),
         }
     }
 
@@ -64,7 +71,8 @@ impl Lifetime {
 
 /// Whether what began at `since` has lasted for `limit` ticks.
 fn look(since: u32, limit: u32, now: u32) -> Look {
-    if elapsed(now, since) >= limit { Look::Over } else { Look::Again(since.wrapping_add(limit)) }
+    let passed = elapsed(now, since);
+    if passed >= limit { Look::Over } else { Look::Again(now.wrapping_add((limit - passed).min(STEP_TICKS))) }
 }
 
 /// `age` give or take a tenth; `roll` gives a number below its argument.
@@ -79,14 +87,15 @@ impl Worker {
         if let Some(age) = self.lifetime.age {
             // A fleet that came together, as after a restart, must not go and come again together.
             let age = spread(age, |limit| self.roll(limit));
-            self.wheel.schedule(Due::Age(id), tick.wrapping_add(age));
+            self.lifetime.old.insert(id.index, tick.wrapping_add(age));
+            self.wheel.schedule(Due::Age(id), tick.wrapping_add(age.min(STEP_TICKS)));
         }
         // A stream's client cannot say anything.
         if let Some(idle) = self.lifetime.idle
             && self.connection(id).is_some_and(|connection| connection.session.is_websocket())
         {
             self.lifetime.spoke.insert(id.index, tick);
-            self.wheel.schedule(Due::Idle(id), tick.wrapping_add(idle));
+            self.wheel.schedule(Due::Idle(id), tick.wrapping_add(idle.min(STEP_TICKS)));
         }
     }
 
@@ -109,7 +118,7 @@ impl Worker {
         }
         let wheel = &mut self.wheel;
         let unfinished = self.lifetime.unfinished.entry(id.index).or_insert_with(|| {
-            wheel.schedule(Due::Message(id), tick.wrapping_add(limit));
+            wheel.schedule(Due::Message(id), tick.wrapping_add(limit.min(STEP_TICKS)));
             Unfinished { id, since: None }
         });
         if began_here || unfinished.since.is_none() {
@@ -156,9 +165,16 @@ impl Worker {
         }
     }
 
-    /// A connection is as old as it may become.
-    pub(super) fn end_of_age(&mut self, id: ConnectionId) {
-        self.close(id, CloseReason::ConnectionAge);
+    /// A connection may be as old as it may become.
+    pub(super) fn check_age(&mut self, id: ConnectionId) {
+        if !self.connection(id).is_some_and(|connection| connection.is_open()) {
+            return;
+        }
+        let Some(&old) = self.lifetime.old.get(&id.index) else { return };
+        match elapsed(old, self.tick) {
+            0 => self.close(id, CloseReason::ConnectionAge),
+            left => self.wheel.schedule(Due::Age(id), self.tick.wrapping_add(left.min(STEP_TICKS))),
+        }
     }
 
     /// What is timed of a connection that is gone.
@@ -168,6 +184,9 @@ impl Worker {
         }
         if self.lifetime.notes_messages() {
             self.lifetime.spoke.remove(&id.index);
+        }
+        if self.lifetime.age.is_some() {
+            self.lifetime.old.remove(&id.index);
         }
     }
 
@@ -186,11 +205,22 @@ mod tests {
 
     #[test]
     fn a_time_is_over_with_its_last_tick_and_not_before() {
-        assert_eq!(look(7, 600, 606), Look::Again(607));
-        assert_eq!(look(7, 600, 607), Look::Over);
+        assert_eq!(look(7, 300, 306), Look::Again(307));
+        assert_eq!(look(7, 300, 307), Look::Over);
         assert_eq!(look(u32::MAX, 2, 0), Look::Again(1), "ticks wrap");
         assert_eq!(look(u32::MAX, 2, 1), Look::Over);
-        assert_eq!(look(8, 1, 7), Look::Again(9), "a byte may be stamped later than the look");
+        assert_eq!(look(8, 2, 7), Look::Again(9), "a byte may be stamped later than the look");
+    }
+
+    #[test]
+    fn a_long_time_is_looked_at_in_steps_and_ends_where_it_does() {
+        let (since, limit) = (u32::MAX - 100, 86_400 * 10);
+        let (mut now, mut looks) = (since, 0);
+        while let Look::Again(next) = look(since, limit, now) {
+            assert!((1..=STEP_TICKS).contains(&next.wrapping_sub(now)));
+            (now, looks) = (next, looks + 1);
+        }
+        assert_eq!((now, looks), (since.wrapping_add(limit), 1440));
     }
 
     #[test]

@@ -241,16 +241,8 @@ impl Worker {
                 }
                 continue;
             }
-            let counted = match message {
-                Message::Text(_) | Message::Binary(_) if self.pacing.counts_messages() => self.count_message(id),
-                Message::Ping(_) | Message::Pong(_) => self.count_control(id),
-                Message::Text(_) | Message::Binary(_) | Message::Close(_) => Went::On,
-            };
-            if counted == Went::Stopped {
+            if self.admit(id, &message) == Went::Stopped {
                 break Went::Stopped;
-            }
-            if self.lifetime.notes_messages() && matches!(message, Message::Text(_) | Message::Binary(_)) {
-                self.note_spoken(id);
             }
             self.note_message(id, session, &message);
             // A panic in what a session does ends this connection only.
@@ -288,6 +280,20 @@ impl Worker {
             }
         }
         went
+    }
+
+    /// Counts a message of an open connection for its rates and against its silence, before anything is done with it.
+    fn admit(&mut self, id: ConnectionId, message: &Message<'_>) -> Went {
+        match message {
+            Message::Text(_) | Message::Binary(_) => {
+                if self.lifetime.notes_messages() {
+                    self.note_spoken(id);
+                }
+                if self.pacing.counts_messages() { self.count_message(id) } else { Went::On }
+            }
+            Message::Ping(_) | Message::Pong(_) => self.count_control(id),
+            Message::Close(_) => Went::On,
+        }
     }
 
     fn effect(&mut self, id: ConnectionId, effect: Effect) -> Went {

@@ -335,7 +335,7 @@ impl Worker {
                 Due::Meter(id) => self.check_meter(id),
                 Due::Message(id) => self.check_message(id),
                 Due::Idle(id) => self.check_idle(id),
-                Due::Age(id) => self.end_of_age(id),
+                Due::Age(id) => self.check_age(id),
             }
         }
         self.deadlines_left = true;
