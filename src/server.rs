@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -237,6 +238,7 @@ pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Err
         let mut hangup = signal(SignalKind::hangup())?;
         let server = Arc::new(Server::start(loaded, collect)?);
         announce(loaded, &server, descriptors);
+        tell_supervisor(NotifyState::Ready);
         let mut look = tokio::time::interval(Duration::from_millis(100));
         let mut certificates = tokio::time::interval(CERTIFICATES);
         loop {
@@ -253,6 +255,7 @@ pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Err
             }
         }
         tracing::info!(window = %loaded.config.server.drain, "draining; a second signal ends it at once");
+        tell_supervisor(NotifyState::Stopping);
         server.drain();
         tokio::spawn(async move {
             tokio::select! {
@@ -267,6 +270,13 @@ pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Err
         tracing::info!("drained");
         Ok(())
     })
+}
+
+/// Tells systemd, if the unit has `Type=notify`. Without one that listens nothing happens.
+fn tell_supervisor(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "cannot tell the service manager");
+    }
 }
 
 /// What listens where, with which limits. In demo mode also what to try first.

@@ -113,6 +113,8 @@ pub struct ShardCounters {
     pub panics: Counter,
     /// Times that the worker panicked outside of any session and was replaced.
     pub restarts: Counter,
+    /// Times that accepting was paused for `limits.handshakes`.
+    pub accept_pauses: Counter,
     /// accept() errors.
     pub accept_errors: Counter,
 }

@@ -113,6 +113,11 @@ impl Reading {
             "WebSocket handshakes and other HTTP requests refused",
             Refusal::ALL.iter().map(|one| ([("code", one.code())], self.counters.refused[one.index()].get())),
         )?;
+        out.counter(
+            "fanfare_accept_pauses",
+            "Times that accepting was paused for limits.handshakes",
+            self.sum(|shard| &shard.accept_pauses),
+        )?;
         out.counter("fanfare_accept_errors", "Errors of accept()", self.sum(|shard| &shard.accept_errors))?;
         out.counter("fanfare_pings_sent", "WebSocket pings sent", self.sum(|shard| &shard.pings))?;
         out.counter("fanfare_pongs_received", "WebSocket pongs received", self.sum(|shard| &shard.pongs))?;

@@ -4,6 +4,8 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::SendFlags;
 
+use super::bucket::{Bucket, Rate, Taken};
+use super::poller::Token;
 use super::turn::ACCEPTS;
 use super::worker::{Accepting, Arrival, Worker};
 use crate::accept::addresses::{AddressKey, Crowded};
@@ -17,12 +19,40 @@ const PAUSE_TICKS: u32 = 1;
 /// The longest pause: clients that wait in the kernel's backlog should not give up.
 const PAUSE_LIMIT_TICKS: u32 = 16;
 
+/// A worker's share of `limits.handshakes`.
+#[derive(Debug)]
+pub(super) struct HandshakesLeft {
+    rate: Rate,
+    bucket: Bucket,
+}
+
+impl HandshakesLeft {
+    /// The share of one of `workers`, at least one a second; `None` if there is no limit.
+    pub(super) fn new(per_second: u64, workers: usize) -> Option<Self> {
+        let share = per_second.div_ceil(workers.max(1) as u64);
+        Rate::new(share).map(|rate| Self { rate, bucket: Bucket::full(0) })
+    }
+
+    fn has_one(&mut self, tick: u32) -> bool {
+        self.bucket.tokens(tick, self.rate) > 0
+    }
+
+    fn take_one(&mut self, tick: u32) {
+        // It was asked for before.
+        let (Taken::Within | Taken::Over) = self.bucket.take(1, tick, self.rate);
+    }
+}
+
 impl Worker {
     /// Takes sockets from a listener. `true` if there may be more.
     pub(super) fn accept(&mut self, index: usize) -> bool {
         for _ in 0..ACCEPTS {
             // Its event may have been taken in just before the drain closed it.
             let Some(listener) = self.seat.listeners.get(index) else { return false };
+            if self.handshakes_left.as_mut().is_some_and(|left| !left.has_one(self.tick)) {
+                self.pace_accepting();
+                return false;
+            }
             match listener.accept() {
                 Ok(None) => {
                     self.accepting_works();
@@ -30,6 +60,9 @@ impl Worker {
                 }
                 Ok(Some(accepted)) => {
                     self.accepting_works();
+                    if let Some(left) = &mut self.handshakes_left {
+                        left.take_one(self.tick);
+                    }
                     self.place(accepted);
                 }
                 Err(error) => {
@@ -54,16 +87,45 @@ impl Worker {
         self.counters().accept_errors.add(1);
         let ticks = match self.accepting {
             Accepting::Paused { ticks, .. } => (ticks * 2).min(PAUSE_LIMIT_TICKS),
-            Accepting::Yes | Accepting::Over => {
+            Accepting::Yes | Accepting::Paced { .. } | Accepting::Over => {
                 let worker = self.seat.id.0;
                 tracing::warn!(worker, %error, "cannot accept: raise the descriptor limit (ulimit -n), or lower limits.connections");
                 PAUSE_TICKS
             }
         };
         self.accepting = Accepting::Paused { until: self.tick + ticks, ticks };
+        self.leave_listeners_alone();
+    }
+
+    /// `limits.handshakes` is used up: those who come now wait in the kernel until the next tick.
+    fn pace_accepting(&mut self) {
+        self.counters().accept_pauses.add(1);
+        self.accepting = Accepting::Paced { until: self.tick + 1 };
+        self.leave_listeners_alone();
+    }
+
+    fn leave_listeners_alone(&self) {
         for listener in &self.seat.listeners {
             // Fails only if it was not watched.
             let _ = self.poller.delete(listener);
+        }
+    }
+
+    /// A pause may be over.
+    pub(super) fn resume_accepting(&mut self) {
+        match self.accepting {
+            Accepting::Yes | Accepting::Over => return,
+            Accepting::Paced { until } | Accepting::Paused { until, .. } if self.tick < until => return,
+            Accepting::Paced { .. } => self.accepting = Accepting::Yes,
+            // Until something is accepted: then it is known to work.
+            Accepting::Paused { .. } => {}
+        }
+        for (index, listener) in (0..).zip(&self.seat.listeners) {
+            // Fails only if it is watched already.
+            let _ = self.poller.add(listener, Token::Listener(index));
+        }
+        for index in 0..self.seat.listeners.len() {
+            self.accept(index);
         }
     }
 

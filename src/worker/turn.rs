@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::membership::Destinations;
 use super::poller::Token;
 use super::reading::Depth;
-use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
+use super::worker::{Arrival, Due, TICK_MS, Worker};
 use crate::fanout::{Appended, Entry, Moment, Tick};
 use crate::hub::{Letter, Publication};
 use crate::protocol::Encoding;
@@ -377,19 +377,5 @@ impl Worker {
         let counters = self.counters();
         counters.compression_in_bytes.add(tally.in_bytes);
         counters.compression_out_bytes.add(tally.out_bytes);
-    }
-
-    fn resume_accepting(&mut self) {
-        let Accepting::Paused { until, .. } = self.accepting else { return };
-        if self.tick < until {
-            return;
-        }
-        for (index, listener) in (0..).zip(&self.seat.listeners) {
-            // Fails only if it is watched already.
-            let _ = self.poller.add(listener, Token::Listener(index));
-        }
-        for index in 0..self.seat.listeners.len() {
-            self.accept(index);
-        }
     }
 }

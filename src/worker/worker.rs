@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
+use super::accepting::HandshakesLeft;
 use super::bundle::Bundles;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Ending};
@@ -90,6 +91,7 @@ pub(crate) struct Worker {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) poller: Poller,
     pub(super) accepting: Accepting,
+    pub(super) handshakes_left: Option<HandshakesLeft>,
     pub(super) greetings: Greetings,
     /// A socket was taken out of the greetings or the arrivals and is no connection yet, and no task.
     pub(super) in_hand: Option<(ListenerId, Option<AddressKey>)>,
@@ -157,6 +159,8 @@ pub(super) enum Accepting {
     Yes,
     /// Not until this tick, because the process was out of descriptors or memory; then the pause doubles.
     Paused { until: u32, ticks: u32 },
+    /// Not until this tick, because `limits.handshakes` is used up.
+    Paced { until: u32 },
     /// No more: draining.
     Over,
 }
@@ -210,6 +214,7 @@ impl Worker {
             mailbox: Arc::clone(seat.surface.hub.mailbox(seat.id)),
             poller,
             accepting: Accepting::Yes,
+            handshakes_left: HandshakesLeft::new(config.limits.handshakes, workers),
             greetings: Greetings::default(),
             in_hand: None,
             connections: Slab::new(),

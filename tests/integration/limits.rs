@@ -273,3 +273,20 @@ fn an_idle_http_connection_is_closed_after_its_time() {
     assert_eq!(http.socket.read_to_end().len(), 0);
     eventually("it is gone", || hub.open(Protocol::Http) == 0);
 }
+
+#[test]
+fn those_over_the_rate_of_handshakes_wait_and_are_served() {
+    let hub = TestHub::start(1, &format!("[limits]\nhandshakes = 20\n{ANYONE}"));
+    let mut steady = hub.websocket("/topics/news");
+    // A burst of 40, of which one is taken, and then two in each tenth of a second.
+    let mut waiting: Vec<Http> = (0..60).map(|_| hub.http()).collect();
+    for http in &mut waiting {
+        http.socket.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    steady.send_text("meanwhile");
+    assert_eq!(steady.text(), "meanwhile");
+    for http in &mut waiting {
+        assert_eq!(http.response().status, 200);
+    }
+    assert!(hub.sum(|shard| &shard.accept_pauses) >= 5);
+}
