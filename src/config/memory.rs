@@ -1,6 +1,5 @@
 //! How much memory the limits allow, added up before anything is started.
 
-use super::limits::OverRate;
 use super::settings::Config;
 use super::topics::TopicRules;
 use super::units::ByteSize;
@@ -28,8 +27,9 @@ pub struct MemoryItem {
 /// `pages`.
 const ANSWERS: ByteSize = ByteSize::mib(64 + 64 + 4 * 16);
 
-/// What was read of a connection and waits until it may send again; see `worker`. At most a head, if it came with one.
-const THROTTLED: ByteSize = ByteSize::kib(16);
+/// What was read of a connection and waits until it reads its answers, or may send again: one read at most, or what came with
+/// its head; see `worker`.
+const WAITING: ByteSize = ByteSize::kib(64);
 
 impl MemoryBound {
     /// The sum, saturating.
@@ -46,7 +46,6 @@ impl Config {
         let compressed = self.compression.enabled;
         let message = if compressed { largest_compressed(limits.message) } else { limits.message };
         let inbound = message.max(limits.header);
-        let may_throttle = limits.message_rate > 0 && limits.over_rate == OverRate::Pause;
         let item = |purpose, keys, bytes| MemoryItem { purpose, keys, bytes };
         MemoryBound {
             items: vec![
@@ -56,9 +55,9 @@ impl Config {
                     times(inbound, limits.connections),
                 ),
                 item(
-                    "messages of throttled connections",
+                    "messages of connections that do not read answers, or send too fast",
                     "limits.connections",
-                    if may_throttle { times(THROTTLED.max(limits.header), limits.connections) } else { ByteSize(0) },
+                    times(WAITING.max(limits.header), limits.connections),
                 ),
                 item(
                     "publications on their way to workers",
@@ -101,20 +100,17 @@ mod tests {
     #[test]
     fn the_bound_is_the_sum_of_its_items_and_follows_the_limits() {
         let mut config = Config::default();
-        config.limits.connections = 10;
+        config.limits.connections = 16;
         config.limits.message = ByteSize::mib(1);
         config.limits.mailbox = ByteSize::mib(2);
         config.limits.outbound_total = ByteSize::mib(100);
         config.limits.history_total = ByteSize::mib(50);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 192));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 192));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 50 + 192));
-        config.limits.message_rate = 1;
-        assert_eq!(config.memory_bound(4).total().0, ByteSize::mib(10 + 8 + 100 + 50 + 192).0 + 10 * 16 * 1024);
-        config.limits.over_rate = OverRate::Close;
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 50 + 192));
         config.compression.enabled = true;
-        let longer = 10 * (128 * 1024 + 64);
-        assert_eq!(config.memory_bound(4).total(), ByteSize(ByteSize::mib(10 + 8 + 4 + 100 + 50 + 192).0 + longer));
+        let longer = 16 * (128 * 1024 + 64);
+        assert_eq!(config.memory_bound(4).total(), ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 100 + 50 + 192).0 + longer));
     }
 
     #[test]

@@ -19,16 +19,16 @@ pub(super) struct Held {
     draft: Option<(Arc<Topic>, Draft)>,
     /// Bytes behind it, not decoded yet.
     rest: Vec<u8>,
-    /// It waits for its rate.
-    is_throttled: bool,
+    /// It waits for its own client: to read what it asked for, or to have something left of its rate.
+    is_apart: bool,
 }
 
 impl Held {
-    /// What counts towards [`HELD_LIMIT_BYTES`]. Not what waits for its connection's rate: over that limit nobody is read,
-    /// and those who send too fast would make those wait who do not. It has a bound of its own, which is small:
-    /// [`super::pacing::PACED_READ_BYTES`], or what came with the handshake, per connection.
+    /// What counts towards [`HELD_LIMIT_BYTES`]. Not what waits for its own client: over that limit nobody is read, and
+    /// some who do not read, or send too fast, would make everyone wait, for ever if they like. What is held of each has a
+    /// bound of its own: one read, or what came with the handshake.
     fn bytes(&self) -> usize {
-        if self.is_throttled {
+        if self.is_apart {
             return 0;
         }
         self.rest.len() + self.draft.as_ref().map_or(0, |(_, draft)| draft.payload().len())
@@ -46,10 +46,10 @@ impl Worker {
         self.held_bytes += held.bytes();
     }
 
-    /// What was read of a connection that is throttled.
-    pub(super) fn hold_throttled(&mut self, id: ConnectionId, rest: &[u8]) {
+    /// What was read of a connection that waits for its own client.
+    pub(super) fn hold_apart(&mut self, id: ConnectionId, rest: &[u8]) {
         debug_assert!(!self.held.contains_key(&id.index), "it was taken out to be received");
-        self.held.insert(id.index, Held { draft: None, rest: rest.to_vec(), is_throttled: true });
+        self.held.insert(id.index, Held { draft: None, rest: rest.to_vec(), is_apart: true });
     }
 
     /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the

@@ -106,8 +106,8 @@ impl Worker {
         }
     }
 
-    /// Input of a connection is used up: in the middle of a message, which may have begun in this input, or not.
-    pub(super) fn note_under_way(&mut self, id: ConnectionId, is_under_way: bool, began_here: bool) {
+    /// Input of a connection is used up: in the middle of a message, which may have begun before this input, or not.
+    pub(super) fn note_under_way(&mut self, id: ConnectionId, is_under_way: bool, began_before: bool) {
         let Some(limit) = self.lifetime.message else { return };
         let tick = self.tick;
         if !is_under_way {
@@ -121,7 +121,7 @@ impl Worker {
             wheel.schedule(Due::Message(id), tick.wrapping_add(limit.min(STEP_TICKS)));
             Unfinished { id, since: None }
         });
-        if began_here || unfinished.since.is_none() {
+        if !began_before || unfinished.since.is_none() {
             unfinished.since = Some(tick);
         }
     }

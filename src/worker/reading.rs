@@ -216,9 +216,11 @@ impl Worker {
         let may_compress = connection.compression.is_some();
         let mut inflater = std::mem::take(&mut self.inflater);
         let mut at = 0;
-        let mut began_here = false;
+        let mut began_before = decoder.is_mid_message();
         let went = loop {
-            began_here |= !decoder.is_mid_message();
+            if began_before && at > 0 {
+                began_before = decoder.is_mid_message();
+            }
             if self.pacing.makes_wait() && at < input.len() && self.must_wait(id) {
                 self.throttle(id);
                 break Went::Stopped;
@@ -265,7 +267,7 @@ impl Worker {
         };
         let is_under_way = decoder.is_mid_message();
         if is_under_way || self.lifetime.has_unfinished() {
-            self.note_under_way(id, is_under_way, began_here);
+            self.note_under_way(id, is_under_way, began_before);
         }
         inflater.let_go();
         self.inflater = inflater;
@@ -274,8 +276,8 @@ impl Worker {
             if went == Went::Stopped && at < input.len() {
                 match connection.reading {
                     Reading::Polled => {}
-                    Reading::Throttled => self.hold_throttled(id, &input[at..]),
-                    Reading::Queued | Reading::OutboxFull | Reading::Paused => self.hold(id, None, &input[at..]),
+                    Reading::OutboxFull | Reading::Throttled => self.hold_apart(id, &input[at..]),
+                    Reading::Queued | Reading::Paused => self.hold(id, None, &input[at..]),
                 }
             }
         }

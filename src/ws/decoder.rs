@@ -150,6 +150,7 @@ impl Decoder {
     }
 
     /// Whether bytes of an unfinished header, frame or message are held.
+    #[inline]
     pub fn is_mid_message(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| {
             partial.header_len > 0

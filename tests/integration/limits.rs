@@ -266,6 +266,22 @@ fn a_client_that_pings_and_never_reads_is_not_read_on_and_costs_little() {
 }
 
 #[test]
+fn who_reads_is_heard_however_many_others_do_not() {
+    let hub = TestHub::start(1, "[[endpoints]]\npath = \"/echo\"\nreply = \"{message}\"");
+    let questions = masked(0x81, &[b'x'; 100]).repeat(600);
+    let mut deaf: Vec<WebSocket> =
+        (0..200).map(|_| WebSocket::open_with_small_buffer(hub.address(), "/echo")).collect();
+    for socket in &mut deaf {
+        socket.socket.write_within(Duration::from_millis(20));
+        // Until its bytes stay in the kernel.
+        while socket.socket.try_send(&questions).is_ok() {}
+    }
+    let mut other = hub.websocket("/echo");
+    other.send_text("hello");
+    assert_eq!(other.text(), "hello");
+}
+
+#[test]
 fn an_idle_http_connection_is_closed_after_its_time() {
     let hub = hub("keep_alive = \"300ms\"");
     let mut http = hub.http();
