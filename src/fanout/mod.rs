@@ -38,7 +38,8 @@ mod special;
 mod sweep;
 mod visit;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, reason = "a test, also where a fuzzer runs it")]
 mod model_test;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,8 @@ mod tests;
 pub use connection::ConnectionId;
 pub use fanout::Fanout;
 pub use log::LogId;
+#[cfg(fuzzing)]
+pub use model_test::fuzz;
 pub use outcome::{Appended, Cause, Doomed, Entry, Join, Losses, Members, Missed, Parted, Sent, Visited, Writer};
 pub use remains::Remains;
 pub use settings::{LogRules, Moment, Policy, RulesId, Settings, Tick};

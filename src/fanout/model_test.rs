@@ -1,4 +1,5 @@
-//! Random operations on the fan-out and on a naive rival: a queue per connection and log.
+//! Random operations on the fan-out and on a naive rival, a queue per connection and log; also those of the fuzz target
+//! `fanout`.
 //!
 //! Checked: every byte, order, no cut frame, replies in place and complete, exact ranges of what was missed, conflation
 //! only for a newer key, exact counts of losses, the bound on memory, the structure's invariants, nothing left at rest.
@@ -13,10 +14,16 @@ mod random;
 mod world;
 
 use super::{LogRules, Policy, Settings};
-use world::{Climate, Tried, World};
+use random::Random;
+use world::{Climate, World};
 
+#[cfg(test)]
+use world::Tried;
+
+#[cfg(test)]
 const OPERATIONS: u64 = 1_000_000;
 
+#[cfg(test)]
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a whole number"))
 }
@@ -91,8 +98,9 @@ fn climates() -> Vec<Climate> {
     ]
 }
 
+#[cfg(test)]
 fn run(climate: Climate, seed: u64, operations: u64) -> Tried {
-    let mut world = World::new(climate, seed);
+    let mut world = World::new(climate, Random::new(seed));
     for operation in 1..=operations {
         world.operate();
         if operation % 32 == 0 {
@@ -136,4 +144,25 @@ fn the_fan_out_does_what_a_naive_queue_per_connection_does() {
         assert!(all.delays > 100, "{} delays ended in time", all.delays);
         assert!(all.dooms.iter().all(|&dooms| dooms > 0), "{:?}", all.dooms);
     }
+}
+
+/// Chosen numbers that are looked at. More would let a run choose a thousand times in a row not to write what it could,
+/// and that is what the model takes for a log that stays full.
+#[cfg(fuzzing)]
+const CHOSEN: usize = 900;
+
+/// Operations as the fuzzer's bytes choose them: the first byte the climate, the others every number that the model draws.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let Some((&climate, numbers)) = bytes.split_first() else { return };
+    let mut climates = climates();
+    let climate = climates.swap_remove(usize::from(climate) % climates.len());
+    let numbers = numbers[..numbers.len().min(CHOSEN)].to_vec();
+    let mut world = World::new(climate, Random::chosen(numbers, 1));
+    while world.random.is_chosen() {
+        world.operate();
+        invariants::check(&world.fanout);
+    }
+    world.end();
+    invariants::check(&world.fanout);
 }

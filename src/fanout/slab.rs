@@ -45,7 +45,7 @@ impl<T> Slab<T> {
     }
 
     /// Slots ever handed out: all numbers below it can be accessed.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) const fn used(&self) -> u32 {
         self.used
     }

@@ -114,12 +114,12 @@ impl Specials {
         special
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (LogId, u32, &Special)> {
         self.0.iter().map(|(&(log, slot), special)| (LogId(log), slot, special))
     }

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `position`, `topic_name`, `publication`, `history`, `worker_set` (the interest), `topic` (the
 //! sequencer), `mailbox` with `room` and `doorbell` (where a publication leaves for a worker), `registry`, `budget` and
-//! `idle` (what goes when), and `hub`, the door to all of it. `promises` tests the whole, `model` its concurrency.
+//! `idle` (what goes when), and `hub`, the door to all of it. `promises` tests the whole (`naive` is its rival), `model` its
+//! concurrency.
 //! Imports `protocol` (to encode a publication once), `engine`, `config` and `refusal`; never a socket or a session.
 
 mod budget;
@@ -25,6 +26,8 @@ mod mailbox_limits;
     reason = "the same files a second time, for the model check, which does not use all that is in them"
 )]
 mod model;
+#[cfg(any(test, fuzzing))]
+mod naive;
 mod node;
 mod outcome;
 mod position;
@@ -45,6 +48,8 @@ pub use hub::{Census, Hub};
 pub use joined::{Joined, Recovery, Start};
 pub use kind::Kind;
 pub use mailbox::{Letter, Mailbox};
+#[cfg(fuzzing)]
+pub use naive::fuzz;
 pub(crate) use node::Node;
 pub use outcome::{Outcome, Receipt};
 pub use position::{Epoch, Offset, ParsePositionError, Position};

@@ -106,10 +106,12 @@ mod checks {
     const CHARGE: usize = 1000;
     const TTL: Duration = Duration::from_secs(60);
 
-    /// Every interleaving with at most this many preemptions; two find nearly all mistakes there are to find.
+    /// Every interleaving with at most this many preemptions; two find nearly all mistakes there are to find. More with
+    /// `FANFARE_LOOM_PREEMPTIONS`.
     fn check(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
+        let wanted = std::env::var("FANFARE_LOOM_PREEMPTIONS").map_or(0, |text| text.parse().expect("a whole number"));
         let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(preemptions);
+        model.preemption_bound = Some(preemptions.max(wanted));
         model.check(run);
     }
 

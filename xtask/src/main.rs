@@ -3,6 +3,7 @@
 //! * [`commands::test`]: everything that tests the hub, from unit tests to a real browser;
 //! * [`commands::check`]: everything a commit must satisfy without running it;
 //! * [`commands::fuzz`]: each fuzz target for a while;
+//! * [`commands::loom`]: the hub's concurrent part in every interleaving;
 //! * [`conformance`]: the Autobahn test suite against endpoints of the hub;
 //! * [`instructions`]: how many instructions the operations of the hot path take.
 //!
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{check, fuzz, test};
+use commands::{check, fuzz, loom, test};
 use machine::Place;
 
 /// The project's own commands.
@@ -51,6 +52,12 @@ enum Command {
         /// Only these targets; all of them if none is named.
         targets: Vec<String>,
     },
+    /// Check the hub's concurrent part in every interleaving of its threads (loom), deeper than `cargo test` does.
+    Loom {
+        /// How often a thread may be interrupted in one run.
+        #[arg(long, default_value_t = 4)]
+        preemptions: u8,
+    },
     /// Run the Autobahn test suite against endpoints of the hub, and hold its results to the expected ones.
     Conformance {
         /// The cases to run, as patterns of the suite. A narrowed run does not ask for the full number of cases.
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
         Command::Test { parts } => test::run(&place, &parts),
         Command::Check => check::run(&place),
         Command::Fuzz { seconds, targets } => fuzz::run(&place, seconds, &targets),
+        Command::Loom { preemptions } => loom::run(&place, preemptions),
         Command::Conformance { cases } => conformance::run(&place, &cases),
         Command::Instructions(options) => instructions::run(&place, &options),
     });

@@ -48,6 +48,7 @@ pub(super) struct Tried {
     pub(super) dooms: [u64; 4],
 }
 
+#[cfg(test)]
 impl Tried {
     pub(super) fn add(&mut self, other: &Self) {
         self.publications += other.publications;
@@ -78,13 +79,13 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(climate: Climate, seed: u64) -> Self {
+    pub(super) fn new(climate: Climate, random: Random) -> Self {
         let fanout = Fanout::new(climate.settings, climate.rules.clone());
         Self {
             climate,
             fanout,
             tried: Tried::default(),
-            random: Random(seed),
+            random,
             clients: Vec::new(),
             logs: Vec::new(),
             tick: Tick(0),

@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: every fuzz target for a while.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -55,9 +56,12 @@ impl Fuzz<'_> {
     fn fuzz(&self, target: &str, seconds: u64, report: &mut Report) -> anyhow::Result<()> {
         // A single input may take ten seconds at most, and two gigabytes: decoders are to be bounded in both.
         let limits = ["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"];
+        let inputs = self.inputs(target)?;
         let run = self
             .step(&format!("fuzz {target}"))
-            .args(["run", target, "--", &format!("-max_total_time={seconds}")])
+            .args(["run", target])
+            .args(inputs)
+            .args(["--", &format!("-max_total_time={seconds}")])
             .args(limits)
             .at_most(Duration::from_secs(seconds + 120));
         let mut finished = run.run()?;
@@ -72,6 +76,18 @@ impl Fuzz<'_> {
         }
         report.record(finished, None);
         Ok(())
+    }
+
+    /// Where inputs come from: what earlier runs on this machine found, to which this one adds, and what is kept in the tree,
+    /// which it leaves alone.
+    fn inputs(&self, target: &str) -> anyhow::Result<[PathBuf; 2]> {
+        let fuzz = self.place.root.join("fuzz");
+        let [found, seeds] = ["corpus", "seeds"].map(|folder| fuzz.join(folder).join(target));
+        fs::create_dir_all(&found).with_context(|| found.display().to_string())?;
+        if !seeds.is_dir() {
+            bail!("{target} has nothing to begin with: put a few small inputs into fuzz/seeds/{target}");
+        }
+        Ok([found, seeds])
     }
 }
 
@@ -100,5 +116,15 @@ mod tests {
         let output = "artifact_prefix='./'; Test unit written to ./fuzz/artifacts/decode/crash-1\nBase64: AA==\n";
         assert_eq!(artifact_in(output), Some(PathBuf::from("./fuzz/artifacts/decode/crash-1")));
         assert_eq!(artifact_in("Done 1000 runs in 60 second(s)\n"), None);
+    }
+
+    #[test]
+    fn every_target_has_something_to_begin_with() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fuzz");
+        let targets = fs::read_dir(fuzz.join("fuzz_targets")).unwrap();
+        for target in targets.map(|entry| entry.unwrap().path()) {
+            let seeds = fuzz.join("seeds").join(target.file_stem().unwrap());
+            assert!(fs::read_dir(&seeds).is_ok_and(|mut seeds| seeds.next().is_some()), "{}", seeds.display());
+        }
     }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod check;
 pub(crate) mod fuzz;
+pub(crate) mod loom;
 mod smoke;
 pub(crate) mod test;
