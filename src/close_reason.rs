@@ -19,6 +19,20 @@ pub enum CloseReason {
     InvalidDeflate,
     /// A message over `limits.message`.
     MessageTooBig,
+    /// A message of more frames than `limits.fragments`.
+    TooManyFragments,
+    /// More messages per second than `limits.message_rate`, with `limits.over_rate` at `close`.
+    MessageRate,
+    /// More bytes per second than `limits.byte_rate`, with `limits.over_rate` at `close`.
+    ByteRate,
+    /// More pings and pongs per second than `limits.control_rate`.
+    ControlRate,
+    /// A message that took longer than `limits.message_timeout`.
+    MessageTimeout,
+    /// No message from the client for `limits.idle_timeout`.
+    IdleTimeout,
+    /// The connection was open for `limits.connection_age`.
+    ConnectionAge,
     /// The topic's rules do not let this client publish.
     PublishNotAllowed,
     /// The session's code panicked; only this connection is affected.
@@ -47,6 +61,14 @@ impl CloseReason {
             // Data that is not what its message says it is (RFC 6455 §7.4.1); RFC 7692 names no code.
             Self::InvalidDeflate => 1007,
             Self::MessageTooBig => 1009,
+            Self::TooManyFragments => 1008,
+            Self::MessageRate => 1008,
+            Self::ByteRate => 1008,
+            Self::ControlRate => 1008,
+            // Not 1008, after which well-behaved clients do not come back: a network that stalled is not their fault.
+            Self::MessageTimeout => 4012,
+            Self::IdleTimeout => 4010,
+            Self::ConnectionAge => 4011,
             Self::PublishNotAllowed => 1008,
             Self::InternalError => 1011,
             // "Service restart" of the IANA registry of close codes.
@@ -68,6 +90,13 @@ impl CloseReason {
             Self::InvalidUtf8 => "text is not valid UTF-8",
             Self::InvalidDeflate => "compressed data is not valid DEFLATE",
             Self::MessageTooBig => "message is over the size limit",
+            Self::TooManyFragments => "message has too many fragments",
+            Self::MessageRate => "message rate is over the limit",
+            Self::ByteRate => "byte rate is over the limit",
+            Self::ControlRate => "ping and pong rate is over the limit",
+            Self::MessageTimeout => "message was not finished in time",
+            Self::IdleTimeout => "no message for too long",
+            Self::ConnectionAge => "connection is old: please reconnect",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::InternalError => "internal error",
             Self::WorkerRestarted => "a part of the server has restarted, please reconnect",
@@ -88,6 +117,13 @@ impl CloseReason {
             Self::InvalidUtf8 => "invalid_utf8",
             Self::InvalidDeflate => "invalid_deflate",
             Self::MessageTooBig => "message_too_big",
+            Self::TooManyFragments => "too_many_fragments",
+            Self::MessageRate => "message_rate",
+            Self::ByteRate => "byte_rate",
+            Self::ControlRate => "control_rate",
+            Self::MessageTimeout => "message_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::ConnectionAge => "connection_age",
             Self::PublishNotAllowed => "publish_not_allowed",
             Self::InternalError => "internal_error",
             Self::WorkerRestarted => "worker_restarted",
@@ -99,7 +135,7 @@ impl CloseReason {
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 21] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -113,6 +149,13 @@ impl CloseReason {
         Self::CloseTimeout,
         Self::Overloaded,
         Self::InvalidDeflate,
+        Self::TooManyFragments,
+        Self::MessageRate,
+        Self::ByteRate,
+        Self::ControlRate,
+        Self::MessageTimeout,
+        Self::IdleTimeout,
+        Self::ConnectionAge,
         Self::WorkerRestarted,
     ];
 
@@ -132,7 +175,14 @@ impl CloseReason {
             Self::CloseTimeout => 10,
             Self::Overloaded => 11,
             Self::InvalidDeflate => 12,
-            Self::WorkerRestarted => 13,
+            Self::TooManyFragments => 13,
+            Self::MessageRate => 14,
+            Self::ByteRate => 15,
+            Self::ControlRate => 16,
+            Self::MessageTimeout => 17,
+            Self::IdleTimeout => 18,
+            Self::ConnectionAge => 19,
+            Self::WorkerRestarted => 20,
         }
     }
 }

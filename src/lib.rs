@@ -12,6 +12,7 @@
 //! | [`fanout`] | pure: a worker's topic logs, cursors and outboxes |
 //! | [`engine`] | where topics live beyond this process |
 //! | [`ws`] | pure: RFC 6455 and RFC 7692 bytes |
+//! | [`tls`] | pure: TLS records, and the certificates behind them |
 //! | [`api`], [`pages`], [`admin`] | HTTP: publishing, history, static files, metrics, health |
 //! | [`config`], [`cli`] | one struct, TOML and environment; the command line |
 
@@ -29,5 +30,6 @@ pub mod protocol;
 pub mod refusal;
 pub mod server;
 pub mod session;
+pub mod tls;
 pub mod worker;
 pub mod ws;

@@ -34,6 +34,14 @@ pub enum Refusal {
     Draining,
     /// `limits.connections` is reached (503).
     TooManyConnections,
+    /// `limits.connections_per_address` is reached (429).
+    TooManyFromAddress,
+    /// `limits.handshakes_per_address` is used up (429).
+    TooManyHandshakes,
+    /// A TLS handshake that failed. Its client is told by an alert.
+    TlsFailed,
+    /// A connection that does not begin with the PROXY header its listener wants. It is closed.
+    BadProxyHeader,
     /// `limits.topics` is reached (503).
     TooManyTopics,
     /// A JSON message of an endpoint with a template is not what it asks for.
@@ -63,6 +71,10 @@ impl Refusal {
         Self::Overloaded,
         Self::Draining,
         Self::TooManyConnections,
+        Self::TooManyFromAddress,
+        Self::TooManyHandshakes,
+        Self::TlsFailed,
+        Self::BadProxyHeader,
         Self::TooManyTopics,
         Self::BadMessage,
         Self::UpgradeRequired,
@@ -87,6 +99,10 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::TooManyConnections => "too-many-connections",
+            Self::TooManyFromAddress => "too-many-from-address",
+            Self::TooManyHandshakes => "too-many-handshakes",
+            Self::TlsFailed => "tls-failed",
+            Self::BadProxyHeader => "bad-proxy-header",
             Self::TooManyTopics => "too-many-topics",
             Self::BadMessage => "bad-message",
             Self::UpgradeRequired => "upgrade-required",
@@ -99,9 +115,14 @@ impl Refusal {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::OriginRefused | Self::PublishNotAllowed => StatusCode::FORBIDDEN,
-            Self::BadHandshake | Self::BadTopicName | Self::BadParameter | Self::BadBody | Self::BadMessage => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadHandshake
+            | Self::BadTopicName
+            | Self::BadParameter
+            | Self::BadBody
+            | Self::BadMessage
+            | Self::TlsFailed
+            | Self::BadProxyHeader => StatusCode::BAD_REQUEST,
+            Self::TooManyFromAddress | Self::TooManyHandshakes => StatusCode::TOO_MANY_REQUESTS,
             Self::BadWebSocketVersion | Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -112,6 +133,34 @@ impl Refusal {
             Self::Overloaded | Self::Draining | Self::TooManyConnections | Self::TooManyTopics => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+        }
+    }
+
+    /// For how long its client should wait before it tries again, in seconds: the `Retry-After` header of 429 and 503.
+    pub const fn retry_after_seconds(self) -> Option<u64> {
+        match self {
+            Self::Overloaded => Some(1),
+            Self::Draining | Self::TooManyConnections | Self::TooManyHandshakes => Some(5),
+            Self::TooManyFromAddress => Some(10),
+            // Topics are freed when their history has expired: nothing that a quick retry could see.
+            Self::TooManyTopics => Some(30),
+            Self::OriginRefused
+            | Self::BadHandshake
+            | Self::BadWebSocketVersion
+            | Self::UnknownPath
+            | Self::MethodNotAllowed
+            | Self::BadTopicName
+            | Self::BadParameter
+            | Self::BadBody
+            | Self::BodyTooLarge
+            | Self::UnknownKey
+            | Self::PublishNotAllowed
+            | Self::TlsFailed
+            | Self::BadProxyHeader
+            | Self::BadMessage
+            | Self::UpgradeRequired
+            | Self::BodyTimeout
+            | Self::InternalError => None,
         }
     }
 
@@ -132,6 +181,10 @@ impl Refusal {
             Self::Overloaded => "the hub is overloaded, try again later",
             Self::Draining => "the hub is stopping",
             Self::TooManyConnections => "the hub has too many connections",
+            Self::TooManyFromAddress => "too many connections from this address",
+            Self::TooManyHandshakes => "this address connects too often",
+            Self::TlsFailed => "the TLS handshake failed",
+            Self::BadProxyHeader => "no PROXY header of a trusted proxy",
             Self::TooManyTopics => "the hub has too many topics",
             Self::BadMessage => "not a message that this endpoint takes",
             Self::UpgradeRequired => "this path is for WebSocket clients",
@@ -160,8 +213,8 @@ impl Refusal {
                  has."
             }
             Self::BadTopicName => {
-                "A topic name has 1 to 255 bytes of UTF-8 without control characters; `detail` says what this one \
-                 has."
+                "A topic name has 1 to 255 bytes of UTF-8 without control characters, or fewer if `limits.topic_name` \
+                 says so; `detail` says what this one has."
             }
             Self::BadParameter => "A query parameter or a header has a value that it cannot have; `detail` names it.",
             Self::BadBody => {
@@ -183,6 +236,22 @@ impl Refusal {
             }
             Self::Draining => "The hub got SIGTERM or SIGINT, and takes nothing new while it delivers what it has.",
             Self::TooManyConnections => "`limits.connections` are open.",
+            Self::TooManyFromAddress => {
+                "One client address (an IPv4 address, or the first 64 bits of one of IPv6) has \
+                 `limits.connections_per_address` open."
+            }
+            Self::TooManyHandshakes => {
+                "One client address began more connections than `limits.handshakes_per_address` a second, after a burst \
+                 of five seconds' worth."
+            }
+            Self::TlsFailed => {
+                "A TLS handshake ended without a connection: no version, cipher or protocol in common, a certificate that \
+                 one side does not take, plain HTTP on a TLS port, or a client that went away."
+            }
+            Self::BadProxyHeader => {
+                "The listener has `proxy_protocol`, and a connection came from an address that is not in its \
+                 `trusted_proxies`, or did not begin with a PROXY header."
+            }
             Self::TooManyTopics => "`limits.topics` are in memory; a topic stays while it has subscribers or history.",
             Self::BadMessage => {
                 "The endpoint takes JSON objects whose `fields` are texts, and this message is none; the answer \
@@ -242,6 +311,22 @@ impl Refusal {
             Self::TooManyConnections => {
                 "Raise `limits.connections`, and the descriptor limit with it (`ulimit -n`, `LimitNOFILE=`), or \
                  add a node."
+            }
+            Self::TooManyFromAddress => {
+                "Many people behind one address (an office, a mobile network) need a higher limit. Behind a proxy, list it \
+                 in the listener's `trusted_proxies`, or all clients count as one."
+            }
+            Self::TooManyHandshakes => {
+                "Look for a client that reconnects without a pause. If it is a proxy, list it in the listener's \
+                 `trusted_proxies`."
+            }
+            Self::TlsFailed => {
+                "The log has the reason at `debug`. Usual ones: a client that does not know the certificate's authority \
+                 (is the whole chain in the file?), and one without a certificate where `client_ca` asks for it."
+            }
+            Self::BadProxyHeader => {
+                "Switch the header on in the proxy (`send-proxy-v2` in HAProxy, `proxy_protocol on` in nginx's stream), \
+                 and list the proxy's address in `trusted_proxies`."
             }
             Self::TooManyTopics => {
                 "Raise `limits.topics`, shorten `history.ttl`, or look for a client that makes up topic names."

@@ -4,23 +4,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::accept::{BindError, Listener, Placement};
+use crate::accept::{BindError, Listener, ListenerId, Placement, SocketFile};
 use crate::admin::counters::Counters;
 use crate::api::{Surface, SurfaceError};
-use crate::config::{Config, Loaded, Source};
+use crate::config::{Config, ListenAddress, Loaded, Source};
 use crate::hub::{Hub, Mailbox, WorkerId};
 use crate::session::{Behaviour, CompileError};
+use crate::tls::{Identity, Reloaded};
 use crate::worker::{self, Arrival, Bell, Quiet, Seat};
 
 /// Sockets on their way to one worker. More than a burst of accepts leaves; see `Arrivals`.
 const ARRIVALS: usize = 4096;
+
+/// How often the files of certificates are looked at without being asked to. Whoever renews them does it days ahead.
+const CERTIFICATES: Duration = Duration::from_secs(30);
 
 /// Descriptors that are not connections: listeners, pollers, log, files being served.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -71,6 +75,8 @@ pub enum RunError {
 pub struct Server {
     surface: Arc<Surface>,
     addresses: Vec<SocketAddr>,
+    /// Taken away when it ends.
+    _files: Vec<SocketFile>,
     draining: watch::Sender<bool>,
     shards: Vec<JoinHandle<io::Result<()>>>,
 }
@@ -88,12 +94,15 @@ impl Server {
         let config = Arc::new(loaded.config.clone());
         let workers = worker_count(&config);
         let behaviours: Arc<[Behaviour]> = config.endpoints.iter().map(Behaviour::compile).collect::<Result<_, _>>()?;
+        let everywhere = config.everywhere();
         let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
-        for &address in &config.server.listen {
-            for (shard, listener) in Listener::bind(address, workers)?.into_iter().enumerate() {
+        let (mut addresses, mut files) = (Vec::new(), Vec::new());
+        for (id, listen) in (0..).map(ListenerId).zip(&everywhere) {
+            let bound = Listener::bind(listen, id, workers)?;
+            files.extend(bound.file);
+            for (shard, listener) in bound.listeners.into_iter().enumerate() {
                 if shard == 0 {
-                    addresses.push(listener.address());
+                    addresses.extend(listener.address());
                 }
                 listeners[shard].push(listener);
             }
@@ -115,7 +124,7 @@ impl Server {
         let ways: Arc<[_]> = ways.into();
         let quiet: Arc<Quiet> = Arc::default();
         let cores = cores();
-        let mut server = Self { surface: Arc::clone(&surface), addresses, draining, shards: Vec::new() };
+        let mut server = Self { surface: Arc::clone(&surface), addresses, _files: files, draining, shards: Vec::new() };
         for (shard, ((listeners, bell), arrivals)) in listeners.into_iter().zip(bells).zip(arrivals).enumerate() {
             let seat = Seat {
                 id: WorkerId(shard as u16),
@@ -157,6 +166,21 @@ impl Server {
     /// Its topics, counters and configuration.
     pub fn surface(&self) -> &Arc<Surface> {
         &self.surface
+    }
+
+    /// Looks at the files of certificates again, and uses those that have changed for new connections. Blocks on them.
+    pub fn reload_certificates(&self) {
+        for reach in self.surface.reaches() {
+            match reach.identity.as_ref().map(Identity::reload) {
+                None | Some(Reloaded::Unchanged) => {}
+                Some(Reloaded::Changed) => tracing::info!(listener = %reach.address, "new certificates are in use"),
+                Some(Reloaded::Failed(error)) => tracing::error!(
+                    listener = %reach.address,
+                    %error,
+                    "certificates have changed and are of no use; those from before stay in use"
+                ),
+            }
+        }
     }
 
     /// Begins the drain: no more connections and publishes, what was acknowledged is delivered, everyone is asked to
@@ -210,14 +234,22 @@ pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Err
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::start(loaded, collect)?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let server = Arc::new(Server::start(loaded, collect)?);
         announce(loaded, &server, descriptors);
-        let mut look = tokio::time::interval(std::time::Duration::from_millis(100));
+        let mut look = tokio::time::interval(Duration::from_millis(100));
+        let mut certificates = tokio::time::interval(CERTIFICATES);
         loop {
-            tokio::select! {
+            let reload = tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = look.tick() => if server.is_over() { break },
+                _ = look.tick() => if server.is_over() { break } else { false },
+                _ = hangup.recv() => true,
+                _ = certificates.tick() => true,
+            };
+            if reload {
+                let server = Arc::clone(&server);
+                tokio::task::spawn_blocking(move || server.reload_certificates()).await?;
             }
         }
         tracing::info!(window = %loaded.config.server.drain, "draining; a second signal ends it at once");
@@ -230,6 +262,7 @@ pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Err
             tracing::warn!("second signal: ending at once");
             std::process::exit(1);
         });
+        let server = Arc::into_inner(server).expect("invariant: reloading is over, and nothing else shares it");
         tokio::task::spawn_blocking(move || server.join()).await??;
         tracing::info!("drained");
         Ok(())
@@ -240,8 +273,17 @@ pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Err
 fn announce(loaded: &Loaded, server: &Server, descriptors: u64) {
     let config = &loaded.config;
     let workers = worker_count(config);
-    for address in server.addresses() {
-        tracing::info!(%address, workers, "listening");
+    let mut addresses = server.addresses().iter();
+    for reach in server.surface().reaches() {
+        let tls = reach.identity.is_some();
+        match (&reach.address, addresses.as_slice().first()) {
+            // With the port that was chosen.
+            (ListenAddress::Tcp(_), Some(address)) => {
+                addresses.next();
+                tracing::info!(%address, tls, workers, "listening");
+            }
+            (address, _) => tracing::info!(%address, tls, workers, "listening"),
+        }
     }
     let memory = config.memory_bound(workers);
     tracing::info!(

@@ -5,9 +5,9 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use fanfare::ws::{Decoder, Deflater, Inflater, Window, frame};
+use fanfare::ws::{Decoder, Deflater, Inflater, MessageLimits, Window, frame};
 
-const LIMIT_BYTES: usize = 64 * 1024;
+const LIMITS: MessageLimits = MessageLimits { bytes: 64 * 1024, fragments: 4096 };
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     for size in [1024, 16 * 1024] {
@@ -31,7 +31,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let (mut decoder, mut inflater) = (Decoder::new(), Inflater::new());
         group.bench_function("inflate", |bencher| {
             bencher.iter(|| {
-                let step = decoder.next(&mut input, LIMIT_BYTES, Some(&mut inflater)).expect("the frame is valid");
+                let step = decoder.next(&mut input, LIMITS, Some(&mut inflater)).expect("the frame is valid");
                 black_box(step.message.is_some())
             });
         });

@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use fanfare::ws::{Decoder, Message, OpCode, frame};
+use fanfare::ws::{Decoder, Message, MessageLimits, OpCode, frame};
 
 /// The largest message that [`decode`] takes.
-const LIMIT_BYTES: usize = 64 * 1024;
+const LIMITS: MessageLimits = MessageLimits { bytes: 64 * 1024, fragments: 4096 };
 
 /// A whole client frame with `payload_bytes` of ASCII; masked with zeros, which costs as much to take off as any mask and
 /// leaves the buffer as it is, so that it can be decoded again and again.
@@ -23,7 +23,7 @@ pub(crate) fn decode(decoder: &mut Decoder, input: &mut [u8], read_bytes: usize)
     for read in input.chunks_mut(read_bytes) {
         let mut at = 0;
         loop {
-            let step = decoder.next(&mut read[at..], LIMIT_BYTES, None).expect("the frames are valid");
+            let step = decoder.next(&mut read[at..], LIMITS, None).expect("the frames are valid");
             at += step.consumed;
             match step.message {
                 Some(Message::Text(text)) => seen += black_box(text).len(),

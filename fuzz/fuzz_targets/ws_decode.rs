@@ -1,7 +1,7 @@
 //! Any bytes, decoded whole and in pieces: the same outcome, no panic, no more memory than the limit.
 #![no_main]
 
-use fanfare::ws::{Decoder, Message, Violation};
+use fanfare::ws::{Decoder, Message, MessageLimits, Violation};
 use libfuzzer_sys::fuzz_target;
 
 /// More than the bookkeeping of an unfinished frame takes.
@@ -18,7 +18,7 @@ fn decode(input: &[u8], sizes: &[u8], limit: usize) -> (Vec<String>, Option<Viol
         let mut piece = piece.to_vec();
         let mut at = 0;
         loop {
-            match decoder.next(&mut piece[at..], limit, None) {
+            match decoder.next(&mut piece[at..], MessageLimits::of_bytes(limit), None) {
                 Err(violation) => return (got, Some(violation)),
                 Ok(step) => {
                     at += step.consumed;

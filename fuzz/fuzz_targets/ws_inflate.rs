@@ -2,7 +2,7 @@
 //! whatever the hub compresses itself comes back.
 #![no_main]
 
-use fanfare::ws::{Decoder, Deflater, Inflater, Message, Violation, Window, frame};
+use fanfare::ws::{Decoder, Deflater, Inflater, Message, MessageLimits, Violation, Window, frame};
 use libfuzzer_sys::fuzz_target;
 
 /// An unmasked client frame would be refused; a mask of zeros changes nothing.
@@ -28,7 +28,7 @@ fn decode(mut wire: Vec<u8>, piece: usize, limit: usize, inflater: &mut Inflater
     for piece in wire.chunks_mut(piece.max(1)) {
         let mut at = 0;
         loop {
-            let step = decoder.next(&mut piece[at..], limit, Some(inflater))?;
+            let step = decoder.next(&mut piece[at..], MessageLimits::of_bytes(limit), Some(inflater))?;
             at += step.consumed;
             match step.message {
                 None => break,

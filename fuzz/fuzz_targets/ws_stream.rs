@@ -1,9 +1,12 @@
 //! Frames with random headers but consistent lengths and masks: gets deeper than bytes alone do.
 #![no_main]
 
-use fanfare::ws::{Decoder, Violation};
+use fanfare::ws::{Decoder, MessageLimits, Violation};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
+
+/// Few fragments, so that both limits are met.
+const LIMITS: MessageLimits = MessageLimits { bytes: 1024, fragments: 3 };
 
 #[derive(Debug, Arbitrary)]
 struct Frame {
@@ -42,7 +45,7 @@ fn decode(wire: &[u8], mut cut: impl FnMut(usize) -> usize) -> (Vec<String>, Opt
         let mut piece = piece.to_vec();
         let mut at = 0;
         loop {
-            match decoder.next(&mut piece[at..], 1024, None) {
+            match decoder.next(&mut piece[at..], LIMITS, None) {
                 Err(violation) => return (got, Some(violation)),
                 Ok(step) => {
                     at += step.consumed;

@@ -7,7 +7,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Version};
 
 use super::origin::Origins;
-use crate::api::{self, Route, Surface};
+use crate::api::{self, Reach, Route, Surface, Wanted};
 use crate::config::{Compression, PublishRule};
 use crate::hub::{Position, Start, TopicName};
 use crate::protocol::Encoding;
@@ -26,25 +26,25 @@ pub(crate) enum Decision {
     Refused(Refusal, String),
 }
 
-/// Decides what the request with this head opens.
-pub(crate) fn decide(surface: &Surface, head: &Parts) -> Decision {
+/// Decides what the request with this head, below the base path, opens.
+pub(crate) fn decide(surface: &Surface, reach: &Reach, head: &Parts) -> Decision {
     let wants_socket = wants_websocket(&head.headers);
     let wants_stream = head.method == Method::GET && accepts_events(&head.headers);
     if !wants_socket && !wants_stream {
         return Decision::Plain;
     }
-    let route = match surface.routes.of(head.uri.path()) {
+    let route = match reach.route(&surface.routes, head.uri.path(), Wanted::Connection) {
         Ok(route) => route,
         // Plain HTTP answers it in the same words.
         Err(_) => return Decision::Plain,
     };
     let decided = match route {
-        Route::Topic(topic) if wants_socket => check(head, &surface.origins)
-            .and_then(|()| agree(surface, head))
+        Route::Topic(topic) if wants_socket => check(head, &reach.origins)
+            .and_then(|()| agree(reach, head))
             .and_then(|compression| topic_socket(surface, query(head), topic, compression)),
-        Route::Topic(topic) if wants_stream => topic_stream(surface, head, topic),
+        Route::Topic(topic) if wants_stream => topic_stream(surface, reach, head, topic),
         Route::Endpoint(index) if wants_socket => {
-            let agreed = check(head, surface.endpoint_origins(index)).and_then(|()| agree(surface, head));
+            let agreed = check(head, surface.endpoint_origins(reach, index)).and_then(|()| agree(reach, head));
             agreed.map(|compression| Opening::Endpoint { index: index as u16, compression })
         }
         Route::Topic(_) | Route::Endpoint(_) => return Decision::Plain,
@@ -84,7 +84,7 @@ pub(super) fn topic_socket(
                     other => return Err(bad(format!("format is plain or json, not {other:?}"))),
                 }
             }
-            "also" => add_topic(&topic, &mut also, &value)?,
+            "also" => add_topic(&topic, &mut also, &value, surface.config.limits.topic_name)?,
             other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, format, also"))),
         }
     }
@@ -109,8 +109,8 @@ pub(super) fn topic_socket(
     Ok(Opening::Topic { topic, start, also, encoding, may_publish, compression })
 }
 
-fn topic_stream(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
-    check_origin(head, &surface.origins)?;
+fn topic_stream(surface: &Surface, reach: &Reach, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
+    check_origin(head, &reach.origins)?;
     let mut also = Vec::new();
     let mut last = None;
     let mut since = None;
@@ -118,7 +118,7 @@ fn topic_stream(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Ope
         match &*key {
             "since" => since = Some(value),
             "history" => ask(&mut last, Asked::Last(history(&value)?))?,
-            "also" => add_topic(&topic, &mut also, &value)?,
+            "also" => add_topic(&topic, &mut also, &value, surface.config.limits.topic_name)?,
             other => return Err(bad(format!("unknown parameter {other:?}; there are: since, history, also"))),
         }
     }
@@ -145,8 +145,10 @@ fn topic_stream(surface: &Surface, head: &Parts, topic: TopicName) -> Result<Ope
 }
 
 /// Adds a topic to that of the path and the others. One that is there already changes nothing.
-fn add_topic(first: &TopicName, also: &mut Vec<TopicName>, value: &str) -> Result<(), Refused> {
-    let name = TopicName::new(value).map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
+fn add_topic(first: &TopicName, also: &mut Vec<TopicName>, value: &str, limit_bytes: usize) -> Result<(), Refused> {
+    let name = TopicName::new(value)
+        .and_then(|name| name.at_most(limit_bytes))
+        .map_err(|error| (Refusal::BadTopicName, error.to_string()))?;
     if *first != name && !also.contains(&name) {
         also.push(name);
     }
@@ -248,9 +250,9 @@ pub(super) fn compression<'h>(
     if settings.enabled { ws::negotiate(offers) } else { Ok(None) }
 }
 
-fn agree(surface: &Surface, head: &Parts) -> Result<Option<Agreement>, Refused> {
+fn agree(reach: &Reach, head: &Parts) -> Result<Option<Agreement>, Refused> {
     let offers = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes);
-    compression(&surface.config.compression, offers).map_err(|error| (Refusal::BadHandshake, error.to_string()))
+    compression(&reach.compression, offers).map_err(|error| (Refusal::BadHandshake, error.to_string()))
 }
 
 /// 16 bytes are 22 base64 characters and two `=` (RFC 6455 §4.1, 7).
@@ -329,10 +331,12 @@ mod tests {
         let first = TopicName::new("a").unwrap();
         let mut also = Vec::new();
         for name in ["b", "a", "c", "b"] {
-            add_topic(&first, &mut also, name).unwrap();
+            add_topic(&first, &mut also, name, 3).unwrap();
         }
         assert_eq!(also.iter().map(TopicName::as_str).collect::<Vec<_>>(), ["b", "c"]);
-        assert_eq!(add_topic(&first, &mut also, "").unwrap_err().0, Refusal::BadTopicName);
+        assert_eq!(add_topic(&first, &mut also, "", 3).unwrap_err().0, Refusal::BadTopicName);
+        add_topic(&first, &mut also, "abc", 3).unwrap();
+        assert_eq!(add_topic(&first, &mut also, "abcd", 3).unwrap_err().0, Refusal::BadTopicName);
     }
 
     #[test]

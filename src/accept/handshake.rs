@@ -1,21 +1,23 @@
 //! The answer to a request that opens something, and how it is served without a task or a socket.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body_util::Either;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 
 use super::decision::{Decision, decide};
+use super::listener::ListenerId;
 use super::origin::Origins;
-use super::upgrade;
-use crate::api::{self, Surface};
+use super::{forwarded, upgrade};
+use crate::api::{self, Reach, Surface};
 use crate::session::Opening;
 
 /// The answer that opens: 101 for a socket, an endless 200 for a stream.
@@ -87,18 +89,41 @@ pub struct InPlace {
     pub opening: Opening,
     /// Bytes that the client sent behind its head.
     pub rest: Vec<u8>,
+    /// Who the client is: the peer, or whom a trusted proxy names.
+    pub client: Option<IpAddr>,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Through which listener.
+    pub listener: ListenerId,
+    /// From which address, if it is one of IP: that of the socket, or of a PROXY header.
+    pub peer: Option<IpAddr>,
+}
+
+impl Caller {
+    /// Whether the peer is a proxy that may say who the client is.
+    pub(crate) fn is_trusted_proxy(self, reach: &Reach) -> bool {
+        self.peer.is_some_and(|peer| reach.trusted_proxies.contains(peer))
+    }
+
+    /// Who the client of a request is.
+    pub(crate) fn client(self, reach: &Reach, headers: &HeaderMap) -> Option<IpAddr> {
+        self.peer.map(|peer| forwarded::client(peer, headers, &reach.trusted_proxies))
+    }
 }
 
 /// Serves the handshake in `head`, which is whole; `None` if it needs the ordinary way: plain HTTP, a refusal, or a head
 /// that hyper will complain about.
-pub fn in_place(surface: &Surface, head: &[u8]) -> Option<InPlace> {
-    upgrade::read(surface, head).or_else(|| polled_once(surface, head))
+pub fn in_place(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InPlace> {
+    upgrade::read(surface, caller, head).or_else(|| polled_once(surface, caller, head))
 }
 
 /// The same by hyper, polled once in memory: less than a task and a tokio socket cost, and its 8 KiB buffers are never
 /// held across a wait.
-pub(super) fn polled_once(surface: &Surface, head: &[u8]) -> Option<InPlace> {
-    let service = Opener { surface, opening: RefCell::new(None) };
+pub(super) fn polled_once(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InPlace> {
+    let service = Opener { surface, caller, opening: RefCell::new(None) };
     let io = Memory { input: head, output: Vec::with_capacity(256) };
     let mut connection =
         http1::Builder::new().auto_date_header(false).max_buf_size(8192.max(head.len())).serve_connection(io, service);
@@ -107,15 +132,16 @@ pub(super) fn polled_once(surface: &Surface, head: &[u8]) -> Option<InPlace> {
         return None;
     }
     let parts = connection.into_parts();
-    let opening = parts.service.opening.into_inner()?;
+    let (opening, client) = parts.service.opening.into_inner()?;
     let mut rest = parts.read_buf.to_vec();
     rest.extend_from_slice(parts.io.input);
-    Some(InPlace { response: parts.io.output, opening, rest })
+    Some(InPlace { response: parts.io.output, opening, rest, client })
 }
 
 struct Opener<'a> {
     surface: &'a Surface,
-    opening: RefCell<Option<Opening>>,
+    caller: Caller,
+    opening: RefCell<Option<(Opening, Option<IpAddr>)>>,
 }
 
 impl Service<Request<Incoming>> for Opener<'_> {
@@ -124,12 +150,17 @@ impl Service<Request<Incoming>> for Opener<'_> {
     type Future = MaybeAnswer;
 
     fn call(&self, request: Request<Incoming>) -> MaybeAnswer {
-        let (head, body) = request.into_parts();
-        match decide(self.surface, &head) {
+        let (mut head, body) = request.into_parts();
+        let reach = self.surface.reach(self.caller.listener);
+        if reach.enter(&mut head).is_err() {
+            return MaybeAnswer(None);
+        }
+        match decide(self.surface, reach, &head) {
             Decision::Open(opening) => {
+                let client = self.caller.client(reach, &head.headers);
                 let mut request = Request::from_parts(head, body);
-                let response = opened(&opening, &mut request, &self.surface.origins);
-                self.opening.replace(Some(opening));
+                let response = opened(&opening, &mut request, &reach.origins);
+                self.opening.replace(Some((opening, client)));
                 MaybeAnswer(Some(response))
             }
             Decision::Plain | Decision::Refused(..) => MaybeAnswer(None),

@@ -19,10 +19,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::addresses::AddressKey;
 use super::decision::{Decision, decide};
-use super::handshake::{self, AnyBody};
+use super::handshake::{self, AnyBody, Caller};
+use super::listener::ListenerId;
+use super::tls_stream::TlsStream;
 use crate::api::{self, Surface};
+use crate::refusal::Refusal;
 use crate::session::Opening;
+use crate::tls::Channel;
 
 /// What came of a plain HTTP connection.
 #[derive(Debug)]
@@ -38,24 +43,47 @@ pub(crate) enum Ended {
 pub(crate) struct Opened {
     /// The socket, no longer known to tokio.
     pub(crate) socket: OwnedFd,
+    /// Its TLS, if it speaks that.
+    pub(crate) tls: Option<Box<Channel>>,
+    /// Where it came through.
+    pub(crate) listener: ListenerId,
+    /// What its client is counted as; see [`Plain::counted`].
+    pub(crate) counted: Option<AddressKey>,
     /// What it opened.
     pub(crate) opening: Opening,
     /// Bytes that the client sent behind its head.
     pub(crate) rest: Vec<u8>,
 }
 
-/// Serves requests on `socket`, of which `head` was read already, until it closes, opens something, or `drain` says
+/// A socket whose requests are served in a task.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) socket: OwnedFd,
+    pub(crate) tls: Option<Box<Channel>>,
+    pub(crate) caller: Caller,
+    /// Its client's address, if that was counted when it came; else the client of what a request opens is.
+    pub(crate) counted: Option<AddressKey>,
+    /// What was read of it already.
+    pub(crate) head: Bytes,
+}
+
+/// Serves requests on a socket, until it closes, opens something, or `drain` says
 /// that the request in hand is the last.
 ///
 /// # Errors
 /// Those of hyper, which has answered if it could: a malformed head, one that is too large or too slow.
 pub(crate) async fn serve(
     surface: Arc<Surface>,
-    socket: OwnedFd,
-    head: Bytes,
+    plain: Plain,
     mut drain: watch::Receiver<bool>,
 ) -> Result<Ended, hyper::Error> {
+    let Plain { socket, tls, caller, counted, head } = plain;
+    // tokio's type for TCP does with a socket of any family what is done here: read, write, shut down.
     let Ok(stream) = TcpStream::from_std(socket.into()) else { return Ok(Ended::Closed) };
+    let stream = match tls {
+        None => Stream::Tcp(stream),
+        Some(channel) => Stream::Tls(TlsStream::new(stream, channel)),
+    };
     let opened = Rc::new(RefCell::new(None));
     let limits = &surface.config.limits;
     let mut builder = http1::Builder::new();
@@ -70,7 +98,9 @@ pub(crate) async fn serve(
     let service = service_fn(|request: Request<Incoming>| {
         let surface = Arc::clone(&surface);
         let opened = Rc::clone(&opened);
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(answer(&surface, request, &opened).await) })
+        Box::pin(
+            async move { Ok::<_, std::convert::Infallible>(answer(&surface, caller, counted, request, &opened).await) },
+        )
     });
     let blocked = Rc::new(Cell::new(false));
     let io = TokioIo::new(Rewound { head, stream, blocked: Rc::clone(&blocked) });
@@ -98,7 +128,7 @@ pub(crate) async fn serve(
         return ended.map(|()| Ended::Closed);
     }
     ended?;
-    let Some(opening) = opened.borrow_mut().take() else {
+    let Some((opening, counted)) = opened.borrow_mut().take() else {
         connection.await?;
         return Ok(Ended::Closed);
     };
@@ -106,32 +136,71 @@ pub(crate) async fn serve(
     let io = parts.io.into_inner();
     let mut rest = parts.read_buf.to_vec();
     rest.extend_from_slice(&io.head);
-    match io.stream.into_std() {
-        Ok(socket) => Ok(Ended::Opened(Box::new(Opened { socket: socket.into(), opening, rest }))),
+    let (stream, tls) = match io.stream {
+        Stream::Tcp(stream) => (stream, None),
+        Stream::Tls(stream) => {
+            let (stream, channel, plain) = stream.into_parts();
+            rest.extend_from_slice(&plain);
+            (stream, Some(channel))
+        }
+    };
+    match stream.into_std() {
+        Ok(socket) => {
+            let (socket, listener) = (socket.into(), caller.listener);
+            Ok(Ended::Opened(Box::new(Opened { socket, tls, listener, counted, opening, rest })))
+        }
         Err(_) => Ok(Ended::Closed),
     }
 }
 
-async fn answer(surface: &Surface, request: Request<Incoming>, opened: &RefCell<Option<Opening>>) -> Response<AnyBody> {
-    let (head, body) = request.into_parts();
-    let decision = decide(surface, &head);
+/// What a request opened, and the address that is counted for it.
+type Found = RefCell<Option<(Opening, Option<AddressKey>)>>;
+
+async fn answer(
+    surface: &Surface,
+    caller: Caller,
+    counted: Option<AddressKey>,
+    request: Request<Incoming>,
+    opened: &Found,
+) -> Response<AnyBody> {
+    let (mut head, body) = request.into_parts();
+    let reach = surface.reach(caller.listener);
+    if let Err(error) = reach.enter(&mut head) {
+        return surface.problem(Refusal::UnknownPath, error).map(Either::Right);
+    }
+    let decision = decide(surface, reach, &head);
+    let client = caller.client(reach, &head.headers);
     let mut request = Request::from_parts(head, body);
     match decision {
         Decision::Open(opening) => {
-            let response = handshake::opened(&opening, &mut request, &surface.origins);
-            opened.replace(Some(opening));
+            let counted = match counted {
+                Some(counted) => Some(counted),
+                None => match surface.admit(client) {
+                    Ok(counted) => counted,
+                    Err(crowded) => return surface.too_many(crowded).map(Either::Right),
+                },
+            };
+            let response = handshake::opened(&opening, &mut request, &reach.origins);
+            opened.replace(Some((opening, counted)));
             response.map(Either::Left)
         }
         Decision::Refused(refusal, detail) => surface.problem(refusal, &detail).map(Either::Right),
-        Decision::Plain => api::serve(surface, request).await.map(Either::Right),
+        Decision::Plain => api::serve(surface, reach, request).await.map(Either::Right),
     }
+}
+
+/// A socket in tokio's hands.
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Tls(TlsStream),
 }
 
 /// A stream of which some bytes were read before hyper got it.
 #[derive(Debug)]
 struct Rewound {
     head: Bytes,
-    stream: TcpStream,
+    stream: Stream,
     /// Whether the kernel refused bytes at the last write: then hyper still holds some.
     blocked: Rc<Cell<bool>>,
 }
@@ -143,13 +212,19 @@ impl AsyncRead for Rewound {
             buffer.put_slice(&self.head.split_to(taken));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
     }
 }
 
 impl AsyncWrite for Rewound {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
         self.blocked.set(written.is_pending());
         written
     }
@@ -159,20 +234,37 @@ impl AsyncWrite for Rewound {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        };
         self.blocked.set(written.is_pending());
         written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Tcp(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            // What TLS made of the last write may wait for room although the write itself was taken.
+            Stream::Tls(stream) => {
+                let flushed = Pin::new(stream).poll_flush(cx);
+                self.blocked.set(flushed.is_pending());
+                flushed
+            }
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }

@@ -13,9 +13,9 @@ use httparse::{Header, ParserConfig, Request, Status};
 use sha1::{Digest as _, Sha1};
 
 use super::decision;
-use super::handshake::InPlace;
+use super::handshake::{Caller, InPlace};
 use super::origin::Origins;
-use crate::api::{Route, Surface};
+use crate::api::{Route, Surface, Wanted};
 use crate::session::Opening;
 use crate::ws::Agreement;
 
@@ -37,7 +37,11 @@ const EXTENSIONS: &[u8] = b"\r\nsec-websocket-extensions: ";
 const END: &[u8] = b"\r\n\r\n";
 
 /// Answers the upgrade in `head` if it is a plain one and allowed. O(`head`); allocates the answer and the opening.
-pub(super) fn read(surface: &Surface, head: &[u8]) -> Option<InPlace> {
+pub(super) fn read(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InPlace> {
+    let reach = surface.reach(caller.listener);
+    if caller.is_trusted_proxy(reach) {
+        return None;
+    }
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
     let mut request = Request::new(&mut []);
     let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, head, &mut headers);
@@ -47,18 +51,24 @@ pub(super) fn read(surface: &Surface, head: &[u8]) -> Option<InPlace> {
     }
     let target = request.path.filter(|target| is_plain(target))?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = reach.below_base(path)?;
     let upgrade = Upgrade::of(request.headers)?;
-    let compression = decision::compression(&surface.config.compression, upgrade.extensions).ok()?;
-    let opening = match surface.routes.of(path).ok()? {
-        Route::Topic(topic) if upgrade.is_from(&surface.origins) => {
+    let compression = decision::compression(&reach.compression, upgrade.extensions).ok()?;
+    let opening = match reach.route(&surface.routes, path, Wanted::Connection).ok()? {
+        Route::Topic(topic) if upgrade.is_from(&reach.origins) => {
             decision::topic_socket(surface, query, topic, compression).ok()?
         }
-        Route::Endpoint(index) if upgrade.is_from(surface.endpoint_origins(index)) => {
+        Route::Endpoint(index) if upgrade.is_from(surface.endpoint_origins(reach, index)) => {
             Opening::Endpoint { index: index as u16, compression }
         }
         _ => return None,
     };
-    Some(InPlace { response: answer(upgrade.key, compression), opening, rest: head[head_bytes..].to_vec() })
+    Some(InPlace {
+        response: answer(upgrade.key, compression),
+        opening,
+        rest: head[head_bytes..].to_vec(),
+        client: caller.peer,
+    })
 }
 
 /// Whether hyper would read the target as a path and a query, as they stand: no authority, no fragment, and no character

@@ -107,6 +107,8 @@ pub struct ShardCounters {
     pub pings: Counter,
     /// Pongs received.
     pub pongs: Counter,
+    /// Times that reading from a connection was paused for its rate.
+    pub throttled: Counter,
     /// Sessions and plain HTTP connections that panicked.
     pub panics: Counter,
     /// Times that the worker panicked outside of any session and was replaced.

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use super::counters::{Counter, Counters, Gauge, Protocol, ShardCounters};
 use super::health::Readiness;
 use super::process::Process;
-use crate::api::{Body, Surface, answer};
+use crate::api::{Body, Reach, Surface, answer};
 use crate::close_reason::CloseReason;
 use crate::hub::{Census, Hub, WorkerId};
 use crate::refusal::Refusal;
@@ -40,9 +40,15 @@ pub async fn serve(surface: &Surface) -> Response<Body> {
         draining: surface.hub.is_draining(),
         process,
         started_unix_seconds: surface.started_unix().as_secs_f64(),
+        certificates: surface.reaches().iter().filter_map(expiry).collect(),
+        client_addresses: i64::try_from(surface.addresses.len()).unwrap_or(i64::MAX),
         counters: Arc::clone(&surface.counters),
     };
     answer::bytes(StatusCode::OK, OPEN_METRICS, reading.into_text())
+}
+
+fn expiry(reach: &Reach) -> Option<(String, u64)> {
+    reach.identity.as_ref().map(|identity| (reach.address.to_string(), identity.expires_unix()))
 }
 
 fn depths(hub: &Hub, workers: usize) -> Vec<i64> {
@@ -60,6 +66,9 @@ struct Reading {
     draining: bool,
     process: Option<Process>,
     started_unix_seconds: f64,
+    /// When the certificates of each listener that has some end.
+    certificates: Vec<(String, u64)>,
+    client_addresses: i64,
 }
 
 impl Reading {
@@ -107,6 +116,11 @@ impl Reading {
         out.counter("fanfare_accept_errors", "Errors of accept()", self.sum(|shard| &shard.accept_errors))?;
         out.counter("fanfare_pings_sent", "WebSocket pings sent", self.sum(|shard| &shard.pings))?;
         out.counter("fanfare_pongs_received", "WebSocket pongs received", self.sum(|shard| &shard.pongs))?;
+        out.counter(
+            "fanfare_connections_throttled",
+            "Times that reading from a connection was paused for its rate",
+            self.sum(|shard| &shard.throttled),
+        )?;
         out.counter(
             "fanfare_session_panics",
             "Sessions and HTTP connections that panicked",
@@ -184,6 +198,21 @@ impl Reading {
         )
     }
 
+    fn encode_listeners(&self, out: &mut Families<'_>) -> fmt::Result {
+        out.gauges(
+            "fanfare_tls_certificate_expiry_timestamp_seconds",
+            "When the first certificate of a listener ends, since the Unix epoch",
+            self.certificates
+                .iter()
+                .map(|(listener, at)| ([("listener", listener.as_str())], i64::try_from(*at).unwrap_or(i64::MAX))),
+        )?;
+        out.gauge(
+            "fanfare_client_addresses",
+            "Client addresses that are counted for their limits",
+            self.client_addresses,
+        )
+    }
+
     fn encode_workers(&self, out: &mut Families<'_>) -> fmt::Result {
         let shards = || self.counters.shards.iter().enumerate().map(|(index, shard)| ([("worker", index)], shard));
         out.counters(
@@ -241,6 +270,7 @@ impl Collector for Reading {
         self.encode_connections(&mut out)?;
         self.encode_topics(&mut out)?;
         self.encode_publications(&mut out)?;
+        self.encode_listeners(&mut out)?;
         self.encode_workers(&mut out)?;
         self.encode_process(&mut out)
     }
@@ -303,6 +333,8 @@ mod tests {
             draining: false,
             process: Some(Process { open_fds: 10, max_fds: None, resident_bytes: 11, cpu_seconds: 1.25 }),
             started_unix_seconds: 12.5,
+            certificates: vec![("0.0.0.0:443".to_owned(), 13)],
+            client_addresses: 14,
         };
         reading.into_text()
     }
@@ -323,6 +355,8 @@ mod tests {
             "fanfare_history_bytes 7",
             "fanfare_worker_mailbox_depth{worker=\"1\"} 9",
             "fanfare_worker_busy_seconds_total{worker=\"1\"} 1.5",
+            "fanfare_tls_certificate_expiry_timestamp_seconds{listener=\"0.0.0.0:443\"} 13",
+            "fanfare_client_addresses 14",
             "process_open_fds 10",
             "process_cpu_seconds_total 1.25",
             "process_start_time_seconds 12.5",

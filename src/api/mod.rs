@@ -1,6 +1,6 @@
 //! Plain HTTP: publishing, history, the server API, pages, metrics and health. Everything but upgrades and streams.
 //!
-//! Reading order: [`route`] (pure: which path is what), [`mod@query`] (pure), [`mod@serve`] (one request, one answer),
+//! Reading order: [`route`] (pure: which path is what), [`reach`] (pure: what of it a listener serves), [`mod@query`] (pure), [`mod@serve`] (one request, one answer),
 //! [`mod@problem`] (every refusal), [`topics`] and [`history`] (`/topics/{topic}`), [`mod@publish`] (with
 //! backpressure), [`server_api`] (`/api/{method}`), [`keys`], [`cors`], [`request_body`], [`answer`] and [`body_budget`]
 //! (what answers may hold in memory). Imports `hub`, `config`, `pages` and `admin`; never a worker or a session.
@@ -13,6 +13,7 @@ pub mod keys;
 pub mod problem;
 pub mod publish;
 pub mod query;
+pub mod reach;
 pub mod request_body;
 pub mod route;
 mod serve;
@@ -26,6 +27,7 @@ pub mod topics;
 
 pub use problem::problem;
 pub use query::pairs as query;
+pub use reach::{Reach, Wanted};
 pub use route::{Route, Routes};
 pub use serve::serve;
 pub use surface::{Body, Surface, SurfaceError};

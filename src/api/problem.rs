@@ -45,6 +45,9 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     match refusal {
         Refusal::BadWebSocketVersion | Refusal::UpgradeRequired => {
             headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -54,16 +57,6 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         }
         Refusal::UnknownKey => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("apikey"));
-        }
-        Refusal::Overloaded => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        Refusal::Draining | Refusal::TooManyConnections => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        // Topics are freed when their history has expired: nothing that a quick retry could see.
-        Refusal::TooManyTopics => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
         }
         // The rest of the body may still be on its way: it would have to be read only to be thrown away.
         Refusal::BodyTimeout | Refusal::BodyTooLarge => {
@@ -78,6 +71,14 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::BadBody
         | Refusal::PublishNotAllowed
         | Refusal::BadMessage
+        | Refusal::Overloaded
+        | Refusal::Draining
+        | Refusal::TooManyConnections
+        | Refusal::TooManyFromAddress
+        | Refusal::TooManyHandshakes
+        | Refusal::TooManyTopics
+        | Refusal::TlsFailed
+        | Refusal::BadProxyHeader
         | Refusal::InternalError => {}
     }
     response
@@ -106,6 +107,10 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         | Refusal::Overloaded
         | Refusal::Draining
         | Refusal::TooManyConnections
+        | Refusal::TooManyFromAddress
+        | Refusal::TooManyHandshakes
+        | Refusal::TlsFailed
+        | Refusal::BadProxyHeader
         | Refusal::TooManyTopics
         | Refusal::BadMessage
         | Refusal::UpgradeRequired
@@ -126,7 +131,7 @@ mod tests {
             assert_eq!(response.status(), refusal.status());
             assert_eq!(response.headers()["content-type"], "application/problem+json");
             assert_eq!(rig.surface.counters.refused[refusal.index()].get(), 1);
-            let needs_retry_after = refusal.status() == hyper::StatusCode::SERVICE_UNAVAILABLE;
+            let needs_retry_after = matches!(refusal.status().as_u16(), 429 | 503);
             assert_eq!(response.headers().contains_key(RETRY_AFTER), needs_retry_after, "{refusal:?}");
             let needs_upgrade = refusal.status() == hyper::StatusCode::UPGRADE_REQUIRED;
             assert_eq!(response.headers().contains_key(UPGRADE), needs_upgrade, "{refusal:?}");

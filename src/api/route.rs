@@ -90,13 +90,18 @@ pub struct Routes {
     pages: HashMap<Box<str>, usize>,
     /// Prefixes that end in a slash, the longest first.
     directories: Vec<(Box<str>, usize)>,
+    topic_name_limit_bytes: usize,
     try_it: bool,
 }
 
 impl Routes {
     /// Compiles the paths of `config`. Of two equal paths the first counts.
     pub fn new(config: &Config) -> Self {
-        let mut routes = Self { try_it: config.server.try_it_page, ..Self::default() };
+        let mut routes = Self {
+            topic_name_limit_bytes: config.limits.topic_name,
+            try_it: config.server.try_it_page,
+            ..Self::default()
+        };
         for (index, endpoint) in config.endpoints.iter().enumerate() {
             routes.endpoints.entry(endpoint.path.as_str().into()).or_insert(index);
         }
@@ -129,7 +134,7 @@ impl Routes {
             return Ok(Route::Page(index));
         }
         if let Some(segment) = path.strip_prefix("/topics/") {
-            return topic(segment).map(Route::Topic);
+            return topic(segment, self.topic_name_limit_bytes).map(Route::Topic);
         }
         if let Some(route) = built_in(path) {
             return Ok(route);
@@ -168,11 +173,11 @@ fn built_in(path: &str) -> Option<Route> {
     }
 }
 
-fn topic(segment: &str) -> Result<TopicName, BadTopicPath> {
+fn topic(segment: &str, limit_bytes: usize) -> Result<TopicName, BadTopicPath> {
     if segment.contains('/') {
         return Err(BadTopicPath::MoreThanOneSegment);
     }
-    Ok(TopicName::from_path_segment(segment)?)
+    Ok(TopicName::from_path_segment(segment)?.at_most(limit_bytes)?)
 }
 
 #[cfg(test)]
@@ -233,8 +238,18 @@ mod tests {
         assert_eq!(routes.of("/topics/a%00"), Err(BadTopicPath::Name(BadTopicName::Control(1))));
         let longest = "x".repeat(255);
         assert_eq!(routes.of(&format!("/topics/{longest}")), topic(&longest));
-        let longer = BadTopicPath::Name(BadTopicName::TooLong(256));
+        let longer = BadTopicPath::Name(BadTopicName::TooLong { bytes: 256, limit: 255 });
         assert_eq!(routes.of(&format!("/topics/{longest}x")), Err(longer));
+    }
+
+    #[test]
+    fn a_topic_of_the_configured_length_has_a_path_and_a_longer_one_has_none() {
+        let mut config = Config::default();
+        config.limits.topic_name = 6;
+        let routes = Routes::new(&config);
+        assert_eq!(routes.of("/topics/%E8%81%8A%E5%A4%A9"), topic("聊天"));
+        let longer = BadTopicPath::Name(BadTopicName::TooLong { bytes: 7, limit: 6 });
+        assert_eq!(routes.of("/topics/%E8%81%8A%E5%A4%A9x"), Err(longer));
     }
 
     #[test]

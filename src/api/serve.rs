@@ -8,6 +8,7 @@ use hyper::{Method, Request, Response};
 
 use super::answer;
 use super::problem::{method_not_allowed, problem};
+use super::reach::{Reach, Wanted};
 use super::route::{ApiMethod, Route};
 use super::server_api;
 use super::surface::{Body, Surface};
@@ -15,36 +16,36 @@ use super::topics;
 use crate::admin::{health, metrics};
 use crate::refusal::Refusal;
 
-/// Answers one request that is neither an acceptable upgrade nor a stream. Keep-alive and pipelining are the
+/// Answers one request, in what its listener serves, that is neither an acceptable upgrade nor a stream. Keep-alive and pipelining are the
 /// connection's business.
 ///
 /// Needs a tokio runtime with time; files are read on its blocking pool. Cancel safe: a publication is accepted whole or
 /// not at all.
-pub async fn serve<B>(surface: &Surface, request: Request<B>) -> Response<Body>
+pub async fn serve<B>(surface: &Surface, reach: &Reach, request: Request<B>) -> Response<Body>
 where
     B: hyper::body::Body,
     B::Error: Display,
 {
     let (head, body) = request.into_parts();
-    let response = answer(surface, &head, body).await;
+    let response = answer(surface, reach, &head, body).await;
     let response = answer::with(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     if head.method == Method::HEAD { answer::head_of(response) } else { response }
 }
 
-async fn answer<B>(surface: &Surface, head: &Parts, body: B) -> Response<Body>
+async fn answer<B>(surface: &Surface, reach: &Reach, head: &Parts, body: B) -> Response<Body>
 where
     B: hyper::body::Body,
     B::Error: Display,
 {
     let path = head.uri.path();
-    let route = match surface.routes.of(path) {
+    let route = match reach.route(&surface.routes, path, Wanted::Answer) {
         Ok(route) => route,
         Err(error) => return problem(Refusal::BadTopicName, error, surface),
     };
     let allow = route.allow();
     let is_read = matches!(head.method, Method::GET | Method::HEAD);
     match route {
-        Route::Topic(name) => topics::serve(surface, name, head, body).await,
+        Route::Topic(name) => topics::serve(surface, reach, name, head, body).await,
         Route::Api(_) if head.method != Method::POST => method_not_allowed(&head.method, allow, surface),
         Route::Api(method) => server_api::serve(surface, method, head, body).await,
         Route::Endpoint(_) => match surface.routes.page(path) {

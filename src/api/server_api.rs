@@ -196,7 +196,7 @@ async fn publish_one(surface: &Surface, body: &[u8]) -> Answered {
         ("version_epoch", version_epoch),
     ])
     .map_err(rejected)?;
-    let name = topic_name(channel.as_deref()).map_err(rejected)?;
+    let name = topic_name(surface, channel.as_deref()).map_err(rejected)?;
     let draft = draft(surface, data, b64data.as_deref())?;
     let deadline = Instant::now() + surface.config.limits.publish_wait.0;
     match publish_to(surface, &name, draft, deadline).await {
@@ -245,7 +245,7 @@ async fn broadcast(surface: &Surface, body: &[u8]) -> Answered {
     let mut responses = Vec::with_capacity(channels.len());
     for channel in &channels {
         // One after the other, in the order of the request; the draft's bytes are shared.
-        let response = match topic_name(Some(channel)) {
+        let response = match topic_name(surface, Some(channel)) {
             Err(error) => {
                 surface.counters.reject_http(Refusal::BadTopicName);
                 Answer::Error(error)
@@ -313,9 +313,10 @@ fn refuse_unsupported<const N: usize>(fields: [(&str, Option<&RawValue>); N]) ->
     }
 }
 
-fn topic_name(channel: Option<&str>) -> Result<TopicName, ApiError> {
+fn topic_name(surface: &Surface, channel: Option<&str>) -> Result<TopicName, ApiError> {
     let channel = channel.ok_or_else(|| ApiError::bad_request("channel is missing"))?;
-    TopicName::new(channel).map_err(ApiError::bad_request)
+    let name = TopicName::new(channel).and_then(|name| name.at_most(surface.config.limits.topic_name));
+    name.map_err(ApiError::bad_request)
 }
 
 #[derive(Deserialize)]
@@ -364,7 +365,7 @@ enum Payload<'a> {
 /// Without a limit, or with 0, only the position. A negative limit is "all", within the bounds of a page.
 fn history(surface: &Surface, body: &[u8]) -> Answered {
     let request: HistoryRequest = parse(body)?;
-    let name = topic_name(request.channel.as_deref())?;
+    let name = topic_name(surface, request.channel.as_deref())?;
     if surface.hub.rules_of(&name).history.size == 0 {
         return Err(ApiError::not_available("history is off for this channel").into());
     }

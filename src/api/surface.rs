@@ -1,6 +1,7 @@
 //! What every HTTP handler can reach.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,11 +10,14 @@ use hyper::Response;
 use super::body_budget::BodyBudget;
 use super::keys::ApiKeys;
 use super::problem::problem;
+use super::reach::{Reach, ReachError};
 use super::route::Routes;
+use crate::accept::ListenerId;
+use crate::accept::addresses::{AddressKey, Addresses, Crowded};
 use crate::accept::origin::{BadOrigin, Origins};
 use crate::admin::counters::Counters;
 use crate::admin::health::Health;
-use crate::config::Config;
+use crate::config::{Config, ListenAddress};
 use crate::hub::Hub;
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -48,15 +52,25 @@ pub struct Surface {
     pub node: String,
     /// [`Surface::started`] on the wall clock, since the Unix epoch.
     started_unix: Duration,
-    /// The rules of `server.origins`.
-    pub origins: Origins,
+    /// What each client address has open.
+    pub addresses: Addresses,
+    /// What is reached through each listener.
+    reaches: Box<[Reach]>,
     endpoint_origins: Box<[Option<Origins>]>,
 }
 
 /// Why the HTTP surface cannot be made of a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SurfaceError {
-    /// An entry of `server.origins` or of an endpoint's `origins` is no origin.
+    /// A listener cannot be as configured.
+    #[error("the listener {address}: {source}")]
+    Reach {
+        /// Its address.
+        address: ListenAddress,
+        /// Why not.
+        source: ReachError,
+    },
+    /// An entry of an endpoint's `origins` is no origin.
     #[error("{key}: {source}")]
     Origin {
         /// The key it stands under.
@@ -78,8 +92,10 @@ impl Surface {
         started: Instant,
         demo: bool,
     ) -> Result<Self, SurfaceError> {
-        let origins = Origins::new(&config.server.origins)
-            .map_err(|source| SurfaceError::Origin { key: "server.origins".to_owned(), source })?;
+        let reaches = config.everywhere().into_iter().map(|listen| {
+            Reach::new(&listen, &config).map_err(|source| SurfaceError::Reach { address: listen.address, source })
+        });
+        let reaches = reaches.collect::<Result<_, _>>()?;
         let endpoint_origins = config.endpoints.iter().map(|endpoint| {
             let compiled = endpoint.origins.as_deref().map(Origins::new).transpose();
             compiled.map_err(|source| SurfaceError::Origin {
@@ -96,9 +112,10 @@ impl Surface {
             keys: ApiKeys::new(&config.api),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
+            addresses: Addresses::new(&config.limits, started),
             node: uuid::Uuid::new_v4().to_string(),
             started_unix: now_unix.saturating_sub(since_start),
-            origins,
+            reaches,
             endpoint_origins,
             hub,
             config,
@@ -108,9 +125,43 @@ impl Surface {
         })
     }
 
-    /// The origin rules of an endpoint: its own if it has some, else those of `server.origins`.
-    pub fn endpoint_origins(&self, index: usize) -> &Origins {
-        self.endpoint_origins.get(index).and_then(Option::as_ref).unwrap_or(&self.origins)
+    /// What is reached through a listener: by its place in [`Config::everywhere`].
+    pub fn reach(&self, listener: ListenerId) -> &Reach {
+        &self.reaches[usize::from(listener.0)]
+    }
+
+    /// What is reached through each listener, in the order of [`Config::everywhere`].
+    pub fn reaches(&self) -> &[Reach] {
+        &self.reaches
+    }
+
+    /// Counts a connection of a client that has none yet. `None`: nobody is counted, or the client has no IP address.
+    /// Give what was counted back with [`Surface::release`].
+    ///
+    /// # Errors
+    /// Its address has, or does, too much; nothing was counted. See [`Surface::too_many`].
+    pub fn admit(&self, client: Option<IpAddr>) -> Result<Option<AddressKey>, Crowded> {
+        let (Some(client), false) = (client, self.addresses.are_unlimited()) else { return Ok(None) };
+        let key = AddressKey::of(client);
+        self.addresses.enter(key, Instant::now())?;
+        Ok(Some(key))
+    }
+
+    /// A connection that [`Surface::admit`] counted is gone.
+    pub fn release(&self, counted: Option<AddressKey>) {
+        if let Some(key) = counted {
+            self.addresses.leave(key, Instant::now());
+        }
+    }
+
+    /// The answer to one whose address has, or does, too much.
+    pub fn too_many(&self, crowded: Crowded) -> Response<Body> {
+        self.problem(crowded.refusal(), "")
+    }
+
+    /// The origin rules of an endpoint: its own if it has some, else those of the listener.
+    pub fn endpoint_origins<'s>(&'s self, reach: &'s Reach, index: usize) -> &'s Origins {
+        self.endpoint_origins.get(index).and_then(Option::as_ref).unwrap_or(&reach.origins)
     }
 
     /// The answer that refuses a request; see [`problem`].

@@ -11,6 +11,7 @@ use hyper::{Request, Response};
 use serde_json::Value;
 
 use super::surface::{Body, Surface};
+use crate::accept::ListenerId;
 use crate::admin::counters::Counters;
 use crate::config::Config;
 use crate::hub::{Hub, Letter, Mailbox, Start, Topic, TopicName, WorkerId};
@@ -73,7 +74,7 @@ impl Rig {
         B: hyper::body::Body,
         B::Error: std::fmt::Display,
     {
-        Self::read(super::serve(&self.surface, request).await)
+        Self::read(super::serve(&self.surface, self.surface.reach(ListenerId(0)), request).await)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answered {

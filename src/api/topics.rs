@@ -13,6 +13,7 @@ use super::keys::KeyCheck;
 use super::problem::{method_not_allowed, problem};
 use super::publish::publish;
 use super::query::{self, HistoryQuery};
+use super::reach::Reach;
 use super::request_body;
 use super::surface::{Body, Surface};
 use super::{answer, cors};
@@ -31,14 +32,14 @@ struct Published<'a> {
 }
 
 /// Answers one request on a topic, with the headers that its origin needs to read the answer.
-pub async fn serve<B>(surface: &Surface, name: TopicName, head: &Parts, body: B) -> Response<Body>
+pub async fn serve<B>(surface: &Surface, reach: &Reach, name: TopicName, head: &Parts, body: B) -> Response<Body>
 where
     B: hyper::body::Body,
     B::Error: Display,
 {
     let allow = Route::Topic(name.clone()).allow();
     // Not only for reading: a POST with a simple content type reaches us from any page without a preflight.
-    match surface.origins.check_head(head) {
+    match reach.origins.check_head(head) {
         OriginCheck::Allowed => {}
         OriginCheck::Refused => return origin_refused(surface, head),
     }
@@ -54,14 +55,16 @@ where
         Method::OPTIONS => cors::options(head, allow),
         ref other => method_not_allowed(other, allow, surface),
     };
-    surface.origins.allow(&head.headers, response.headers_mut());
+    reach.origins.allow(&head.headers, response.headers_mut());
     response
 }
 
 /// 403 for a page whose origin is not allowed; also for handshakes.
 pub fn origin_refused(surface: &Surface, head: &Parts) -> Response<Body> {
     let origin = head.headers.get(hyper::header::ORIGIN);
-    let detail = format!("the origin {origin:?} is neither this host nor in server.origins or the endpoint's origins");
+    let detail = format!(
+        "the origin {origin:?} is neither this host nor in the origins of the server, the listener or the endpoint"
+    );
     problem(Refusal::OriginRefused, detail, surface)
 }
 

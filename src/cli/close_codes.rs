@@ -32,6 +32,34 @@ pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
              compressed.",
             "Send smaller messages, or raise limits.message.",
         ),
+        CloseReason::TooManyFragments => (
+            "A message came in more frames than limits.fragments. Its bytes are within limits.message: with frames of few bytes, or none, a message could go on for ever.",
+            "Send larger fragments, or messages whole. Raise limits.fragments if the client cannot be changed.",
+        ),
+        CloseReason::MessageRate => (
+            "The client sent more messages than limits.message_rate lets one connection send, with limits.over_rate = \"close\".",
+            "Send fewer messages, or several in one. limits.over_rate = \"pause\" makes such a client wait instead.",
+        ),
+        CloseReason::ByteRate => (
+            "The client sent more bytes, headers of frames included, than limits.byte_rate lets one connection send, with limits.over_rate = \"close\".",
+            "Send less. limits.over_rate = \"pause\" makes such a client wait instead.",
+        ),
+        CloseReason::ControlRate => (
+            "The client sent more pings and pongs than limits.control_rate lets one connection send; each ping costs the hub a pong.",
+            "Ping every few seconds: the hub itself pings whoever is silent. Raise limits.control_rate if the client measures with pings.",
+        ),
+        CloseReason::MessageTimeout => (
+            "The client began a message, or the header of a frame, and did not finish it within limits.message_timeout.",
+            "Send smaller messages over slow networks, or raise limits.message_timeout.",
+        ),
+        CloseReason::IdleTimeout => (
+            "The client sent no message for limits.idle_timeout; pings and pongs are none.",
+            "Reconnect when there is something to say, or send something now and then. Clients that only listen need idle_timeout = \"0s\".",
+        ),
+        CloseReason::ConnectionAge => (
+            "The connection was open for limits.connection_age, give or take a tenth; everything published until then was delivered.",
+            "Reconnect at once, with the last position where nothing may be lost: clients of other ages reconnect at other times.",
+        ),
         CloseReason::PublishNotAllowed => (
             "The client published on a topic whose rules do not let subscribers publish.",
             "Set publish = \"subscribers\" for the topic, or publish over the API with a key.",

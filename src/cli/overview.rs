@@ -1,10 +1,11 @@
 //! What a configuration would do, in a screenful.
 
-use std::fmt;
-use std::net::SocketAddr;
+use std::fmt::{self, Write as _};
 use std::thread;
 
-use crate::config::{Config, Endpoint, Loaded, Page, PublishRule, SlowPolicy, Source, TopicRules};
+use crate::config::{
+    Config, Endpoint, Listen, ListenAddress, Loaded, Page, PublishRule, SlowPolicy, Source, SurfaceName, TopicRules,
+};
 
 /// What listens where, how many workers, which topics, endpoints and pages, and the memory that the limits allow.
 #[derive(Debug)]
@@ -32,8 +33,8 @@ impl fmt::Display for Overview<'_> {
                 Source::File(path) => path.display().to_string(),
             },
         )?;
-        for address in &config.server.listen {
-            table.row("listen", listen(address))?;
+        for one in config.everywhere() {
+            table.row("listen", listen(&one))?;
         }
         table.row(
             "workers",
@@ -77,13 +78,31 @@ impl Table<'_, '_> {
     }
 }
 
-fn listen(address: &SocketAddr) -> String {
-    let reach = match (address.ip().is_loopback(), address.ip().is_unspecified()) {
-        (true, _) => "this machine only",
-        (false, true) => "every address of this machine",
-        (false, false) => "reachable from other machines",
+fn listen(listen: &Listen) -> String {
+    let reach = match &listen.address {
+        ListenAddress::Tcp(address) => match (address.ip().is_loopback(), address.ip().is_unspecified()) {
+            (true, _) => "this machine only",
+            (false, true) => "every address of this machine",
+            (false, false) => "reachable from other machines",
+        },
+        ListenAddress::Unix(_) => "programs on this machine that may open it",
+        ListenAddress::Systemd(_) => "wherever the .socket unit listens",
     };
-    format!("http://{address}  {reach}")
+    let scheme = match (&listen.address, &listen.tls) {
+        (ListenAddress::Tcp(_), Some(_)) => "https://",
+        (ListenAddress::Tcp(_), None) => "http://",
+        (ListenAddress::Unix(_) | ListenAddress::Systemd(_), _) => "",
+    };
+    let mut text = format!("{scheme}{}{}  {reach}", listen.address, listen.base_path);
+    if let Some(tls) = &listen.tls {
+        let clients = if tls.client_ca.is_some() { ", clients have certificates" } else { "" };
+        let _ = write!(text, "; TLS{clients}");
+    }
+    if listen.surfaces.len() < SurfaceName::ALL.len() {
+        let names: Vec<&str> = listen.surfaces.iter().map(|surface| surface.name()).collect();
+        let _ = write!(text, "; only {}", names.join(", "));
+    }
+    text
 }
 
 fn topics(rules: &TopicRules) -> String {

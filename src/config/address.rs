@@ -21,6 +21,11 @@ pub(super) fn is_private_to_this_machine(address: &SocketAddr) -> bool {
     }
 }
 
+/// Reads one address, or says what is wrong with `text`, and how it should look.
+pub(super) fn parse(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| complaint(text))
+}
+
 struct Address(SocketAddr);
 
 impl<'de> Deserialize<'de> for Address {
@@ -32,7 +37,7 @@ impl<'de> Deserialize<'de> for Address {
                 f.write_str("an address and a port such as \"127.0.0.1:8000\"")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Address, E> {
-                text.parse().map(Address).map_err(|_| E::custom(complaint(text)))
+                parse(text).map(Address).map_err(E::custom)
             }
         }
         deserializer.deserialize_any(AddressVisitor)

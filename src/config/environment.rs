@@ -128,12 +128,12 @@ fn unknown(name: &str, names: &[Known]) -> Mistake {
     mistake.accepted(here)
 }
 
-/// The nearest name, whatever its underscores, or the one whose section was left out.
+/// The one whose section was left out, or the nearest name, whatever its underscores.
 fn nearest_variable<'a>(name: &str, variables: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let bare = |name: &str| name[PREFIX.len()..].replace("__", "_");
     let all: Vec<(String, &str)> = variables.map(|one| (bare(one), one)).collect();
     let near = nearest(&bare(name), all.iter().map(|(bare, _)| bare.as_str()));
     let near = all.iter().find(|(bare, _)| Some(bare.as_str()) == near).map(|(_, one)| *one);
-    let without_section = || all.iter().find(|(_, one)| one.rsplit("__").next() == Some(&name[PREFIX.len()..]));
-    near.or_else(|| without_section().map(|(_, one)| *one))
+    let without_section = all.iter().find(|(_, one)| one.rsplit("__").next() == Some(&name[PREFIX.len()..]));
+    without_section.map(|(_, one)| *one).or(near)
 }

@@ -1,5 +1,6 @@
 //! How much memory the limits allow, added up before anything is started.
 
+use super::limits::OverRate;
 use super::settings::Config;
 use super::topics::TopicRules;
 use super::units::ByteSize;
@@ -27,6 +28,9 @@ pub struct MemoryItem {
 /// `pages`.
 const ANSWERS: ByteSize = ByteSize::mib(64 + 64 + 4 * 16);
 
+/// What was read of a connection and waits until it may send again; see `worker`. At most a head, if it came with one.
+const THROTTLED: ByteSize = ByteSize::kib(16);
+
 impl MemoryBound {
     /// The sum, saturating.
     pub fn total(&self) -> ByteSize {
@@ -42,6 +46,7 @@ impl Config {
         let compressed = self.compression.enabled;
         let message = if compressed { largest_compressed(limits.message) } else { limits.message };
         let inbound = message.max(limits.header);
+        let may_throttle = limits.message_rate > 0 && limits.over_rate == OverRate::Pause;
         let item = |purpose, keys, bytes| MemoryItem { purpose, keys, bytes };
         MemoryBound {
             items: vec![
@@ -49,6 +54,11 @@ impl Config {
                     "messages and heads being received",
                     "limits.connections × limits.message",
                     times(inbound, limits.connections),
+                ),
+                item(
+                    "messages of throttled connections",
+                    "limits.connections",
+                    if may_throttle { times(THROTTLED.max(limits.header), limits.connections) } else { ByteSize(0) },
                 ),
                 item(
                     "publications on their way to workers",
@@ -99,6 +109,9 @@ mod tests {
         assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 192));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
         assert_eq!(config.memory_bound(4).total(), ByteSize::mib(10 + 8 + 100 + 50 + 192));
+        config.limits.message_rate = 1;
+        assert_eq!(config.memory_bound(4).total().0, ByteSize::mib(10 + 8 + 100 + 50 + 192).0 + 10 * 16 * 1024);
+        config.limits.over_rate = OverRate::Close;
         config.compression.enabled = true;
         let longer = 10 * (128 * 1024 + 64);
         assert_eq!(config.memory_bound(4).total(), ByteSize(ByteSize::mib(10 + 8 + 4 + 100 + 50 + 192).0 + longer));

@@ -1,9 +1,9 @@
 //! The configuration: one plain struct with defaults, read from TOML and the environment.
 //!
-//! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`;
+//! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`, `network`;
 //! then how a file becomes one: `loader`, `document` (TOML with the place of every key), `environment`,
 //! `check` (what the types cannot say), `mistake` and `place` (what is told to the person who wrote it).
-//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, and nobody else.
+//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName` and `tls`, and nobody else.
 
 mod address;
 mod api;
@@ -15,10 +15,12 @@ mod environment;
 mod exemplar;
 mod key_path;
 mod limits;
+mod listeners;
 mod loader;
 mod log;
 mod memory;
 mod mistake;
+mod network;
 mod pages;
 mod pattern;
 mod place;
@@ -34,14 +36,18 @@ mod units;
 pub use api::Api;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
-pub use limits::Limits;
+pub use limits::{Limits, OverRate};
+pub use listeners::{Listen, ListenAddress, SurfaceName};
 pub use loader::{Loaded, Source};
 pub use log::{Log, LogFormat};
 pub use memory::{MemoryBound, MemoryItem};
 pub use mistake::{ConfigError, Mistake, Mistakes};
+pub use network::{Network, Networks, ParseNetworkError};
 pub use pages::Page;
 pub use server::{Liveness, Server, Sse};
 pub use settings::Config;
 pub use suggestion::nearest;
 pub use topics::{History, PublishRule, SlowConsumer, SlowPolicy, TopicRules};
 pub use units::{ByteSize, ParseUnitError, Span};
+
+pub use crate::tls::{Certificate, Tls};

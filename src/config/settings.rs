@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Compression, Endpoint, Limits, Liveness, Log, Page, Server, Sse, TopicRules};
+use super::{Api, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules};
 
 /// The whole configuration.
 ///
@@ -24,6 +24,8 @@ pub struct Config {
     pub compression: Compression,
     /// Logging.
     pub log: Log,
+    /// Addresses that differ from those of [`Server::listen`] in who reaches them, or how.
+    pub listeners: Vec<Listen>,
     /// Rules per topic pattern; the first match wins, then the built-in rules ([`TopicRules::default`]).
     pub topics: Vec<TopicRules>,
     /// WebSocket paths with declared behaviour.
@@ -36,6 +38,12 @@ impl Config {
     /// The rules of the topic `name`: those of the first pattern that matches, else `None` (the built-in rules).
     pub fn rules_for(&self, name: &str) -> Option<&TopicRules> {
         self.topics.iter().find(|rules| rules.covers(name))
+    }
+
+    /// Everywhere it listens: the addresses of `server.listen`, then `[[listeners]]`.
+    pub fn everywhere(&self) -> Vec<Listen> {
+        let short = self.server.listen.iter().map(|&address| Listen::at(ListenAddress::Tcp(address)));
+        short.chain(self.listeners.iter().cloned()).collect()
     }
 
     /// This configuration as TOML that reads back as the same, except that keys of the API are replaced by

@@ -90,6 +90,8 @@ pub(super) struct Tail {
 /// What goes to a connection besides its topics. Exists only while there is something.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
+    /// Bytes that a sink has made of what it took: they go out as they are, alone, before everything else.
+    pub(super) sealed: Option<(Bytes, Hold)>,
     pub(super) tail: Option<Tail>,
     pub(super) outbox: VecDeque<(Bytes, Hold)>,
     pub(super) outbox_bytes: usize,
@@ -98,6 +100,6 @@ pub(super) struct Owed {
 
 impl Owed {
     pub(super) fn is_nothing(&self) -> bool {
-        self.tail.is_none() && self.outbox.is_empty() && self.close.is_none()
+        self.sealed.is_none() && self.tail.is_none() && self.outbox.is_empty() && self.close.is_none()
     }
 }

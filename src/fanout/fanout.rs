@@ -237,7 +237,8 @@ impl Fanout {
     pub(super) fn drop_owed(&mut self, slot: u32) {
         if let Some(owed) = &mut self.connections[slot].owed {
             let holds = owed.outbox.drain(..).map(|(_, hold)| hold);
-            for hold in holds.chain(owed.tail.take().map(|tail| tail.hold)) {
+            let sealed = owed.sealed.take().map(|(_, hold)| hold);
+            for hold in holds.chain(owed.tail.take().map(|tail| tail.hold)).chain(sealed) {
                 self.ledger.release(hold);
             }
             owed.outbox_bytes = 0;

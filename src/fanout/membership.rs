@@ -125,6 +125,33 @@ impl Fanout {
         self.enqueue_ready(connection.index);
     }
 
+    /// What was owed with [`Fanout::owe_sealed`], and is all that the next visit offers.
+    pub fn sealed(&self, connection: ConnectionId) -> Option<&Bytes> {
+        let owed = self.live(connection)?.owed.as_ref()?;
+        owed.sealed.as_ref().map(|(sealed, _)| sealed)
+    }
+
+    /// Has `bytes` written as they are, behind what is sealed already and before everything else: what a sink made of
+    /// what it took (TLS records of plain frames), or has to say on its own. The order in which they are owed is that in
+    /// which they were made, or the peer cannot open them. Copied if some is owed already.
+    pub fn owe_sealed(&mut self, connection: ConnectionId, bytes: Bytes) {
+        let Some(conn) = self.live(connection) else { return };
+        if bytes.is_empty() || conn.is(Connection::CUT_OFF) {
+            return;
+        }
+        let before = self.owed_mut(connection.index).sealed.take();
+        let sealed = match before {
+            None => bytes,
+            Some((before, hold)) => {
+                self.ledger.release(hold);
+                Bytes::from([&before[..], &bytes[..]].concat())
+            }
+        };
+        let hold = self.hold(&sealed);
+        self.owed_mut(connection.index).sealed = Some((sealed, hold));
+        self.enqueue_ready(connection.index);
+    }
+
     /// Ends a connection in order: it gets what is pending now, replies still to come, then `close_frame`; no
     /// publication appended later. When all is sent, a visit says [`super::Writer::Finished`]. Again: nothing happens.
     ///

@@ -126,7 +126,13 @@ fn the_fan_out_does_what_a_naive_queue_per_connection_does() {
     }
     // A model that no longer reaches its hard cases would pass as well.
     if operations >= OPERATIONS {
-        assert!(all.deliveries > all.publications && all.full > 100 && all.skipped > 100 && all.conflated > 100);
+        assert!(
+            all.deliveries > all.publications
+                && all.full > 100
+                && all.sealed > 100
+                && all.skipped > 100
+                && all.conflated > 100
+        );
         assert!(all.delays > 100, "{} delays ended in time", all.delays);
         assert!(all.dooms.iter().all(|&dooms| dooms > 0), "{:?}", all.dooms);
     }

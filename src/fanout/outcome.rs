@@ -78,6 +78,9 @@ pub enum Sent {
     /// It took this many, from the front. Fewer than were offered, or 0: the connection is blocked until
     /// [`super::Fanout::writable`].
     Wrote(usize),
+    /// It took this many, from the front, and takes no more until [`super::Fanout::writable`]: what it made of them waits,
+    /// and is owed with [`super::Fanout::owe_sealed`].
+    Full(usize),
     /// It took nothing and will say when it can.
     Blocked,
     /// It is broken.

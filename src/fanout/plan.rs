@@ -18,6 +18,8 @@ const COMMON: usize = 16;
 /// What a slice of the plan is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
+    /// What a sink made of bytes that it took.
+    Sealed,
     /// The rest of a cut frame.
     Tail,
     /// The first of the replies still queued.
@@ -202,7 +204,7 @@ impl Fanout {
         Some((sole, slice))
     }
 
-    /// Plans one visit: tail, outbox, topics, close frame; at most as much as the settings say.
+    /// Plans one visit: tail, outbox, topics, close frame; at most as much as the settings say. What is sealed goes alone.
     pub(super) fn plan<'s, 'a>(
         &'a self,
         slot: u32,
@@ -213,6 +215,11 @@ impl Fanout {
         let mut plan = Plan::new(&self.settings, slices, parts);
         let conn = &self.connections[slot];
         if let Some(owed) = &conn.owed {
+            if let Some((sealed, _)) = &owed.sealed {
+                plan.push(What::Sealed, sealed);
+                plan.is_complete = false;
+                return plan;
+            }
             if let Some(tail) = &owed.tail {
                 plan.push(What::Tail, &tail.rest);
             }

@@ -200,10 +200,10 @@ impl Fanout {
     /// What a laggard keeps from being freed, at most.
     fn debt_bytes(&self, slot: u32) -> usize {
         let conn = &self.connections[slot];
-        let owed = conn
-            .owed
-            .as_ref()
-            .map_or(0, |owed| owed.outbox_bytes + owed.tail.as_ref().map_or(0, |tail| tail.hold.len_bytes()));
+        let owed = conn.owed.as_ref().map_or(0, |owed| {
+            let sealed = owed.sealed.as_ref().map_or(0, |(_, hold)| hold.len_bytes());
+            sealed + owed.tail.as_ref().map_or(0, |tail| tail.hold.len_bytes()) + owed.outbox_bytes
+        });
         let behind = conn.seats.iter().map(|seat| {
             let target = &self.logs[seat.log.0];
             let member = target.members[seat.at as usize];

@@ -8,6 +8,8 @@ use super::fanout::Fanout;
 /// What a connection's stream lacks to be whole.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Remains {
+    /// What a sink made of what it took, as it is.
+    pub sealed: Option<Bytes>,
     /// The rest of a cut frame, then replies.
     pub frames: Vec<Bytes>,
     /// A close frame that was queued and has not gone out.
@@ -23,7 +25,8 @@ impl Fanout {
         let Some(owed) = &conn.owed else { return Some(Remains::default()) };
         let tail = owed.tail.iter().map(|tail| &tail.rest);
         let frames = tail.chain(owed.outbox.iter().map(|(frame, _)| frame)).cloned().collect();
-        Some(Remains { frames, close: owed.close.clone() })
+        let sealed = owed.sealed.as_ref().map(|(sealed, _)| sealed.clone());
+        Some(Remains { sealed, frames, close: owed.close.clone() })
     }
 }
 
@@ -50,11 +53,17 @@ mod tests {
         fanout.finish_now(connection, Some(Bytes::from("close")));
         assert_eq!(write(&mut fanout, connection, "gonecut".len()), Writer::Blocked);
         let frames = vec![Bytes::from(" in two"), Bytes::from("whole")];
-        assert_eq!(fanout.remains(connection), Some(Remains { frames, close: Some(Bytes::from("close")) }));
+        assert_eq!(
+            fanout.remains(connection),
+            Some(Remains { frames, close: Some(Bytes::from("close")), ..Remains::default() })
+        );
         fanout.writable(connection);
         assert_eq!(write(&mut fanout, connection, " in twowholecl".len()), Writer::Blocked);
         // Its close frame is under way: only the rest of that may follow.
-        assert_eq!(fanout.remains(connection), Some(Remains { frames: vec![Bytes::from("ose")], close: None }));
+        assert_eq!(
+            fanout.remains(connection),
+            Some(Remains { frames: vec![Bytes::from("ose")], ..Remains::default() })
+        );
         fanout.disconnect(connection);
         assert_eq!(fanout.remains(connection), None);
     }

@@ -32,7 +32,7 @@ impl Fanout {
     ///
     /// `notice` makes the frame that tells a subscriber what it missed; it is asked only when there is something to tell
     /// and it can be written, and again when it was not written after all. `sink` is not called when there is nothing to
-    /// write, nor for a blocked connection. No allocation for up to 16 slices. O(its memberships + slices), and O(frames)
+    /// write, nor for a blocked connection; while there is [`Fanout::sealed`], it gets just that. No allocation for up to 16 slices. O(its memberships + slices), and O(frames)
     /// for members with a join point ahead or an exclusion.
     pub fn visit(
         &mut self,
@@ -89,9 +89,10 @@ impl Fanout {
     ) -> Visited {
         let Outline { bytes: planned_bytes, is_complete, has_special } = outline;
         let mut tally = Tally::default();
-        let written = match sent {
-            Sent::Wrote(written) => written.min(planned_bytes),
-            Sent::Blocked => 0,
+        let (written, is_full) = match sent {
+            Sent::Wrote(written) => (written.min(planned_bytes), written < planned_bytes),
+            Sent::Full(written) => (written.min(planned_bytes), true),
+            Sent::Blocked => (0, planned_bytes > 0),
             Sent::Dead => return Visited { publications: 0, bytes: 0, writer: Writer::Dead },
         };
         self.move_on(slot, parts, written, is_complete, notices, &mut tally);
@@ -102,7 +103,7 @@ impl Fanout {
             }
         }
         self.tidy_owed(slot);
-        let writer = if written < planned_bytes {
+        let writer = if is_full {
             self.block(slot, tick);
             Writer::Blocked
         } else if !is_complete {
@@ -148,6 +149,11 @@ impl Fanout {
 
     fn complete(&mut self, slot: u32, part: Part, tally: &mut Tally) {
         match part.what {
+            What::Sealed => {
+                if let Some((_, hold)) = self.owed_mut(slot).sealed.take() {
+                    self.ledger.release(hold);
+                }
+            }
             What::Tail => {
                 if let Some(tail) = self.owed_mut(slot).tail.take() {
                     self.ledger.release(tail.hold);
@@ -186,6 +192,12 @@ impl Fanout {
     /// `written` bytes of the part went out, not all: the rest of the frame that was cut becomes the tail.
     fn cut(&mut self, slot: u32, part: Part, written: usize, notices: &Notices, tally: &mut Tally) {
         let tail = match part.what {
+            What::Sealed => {
+                if let Some((sealed, _)) = &mut self.owed_mut(slot).sealed {
+                    sealed.advance(written);
+                }
+                return;
+            }
             What::Tail => {
                 if let Some(tail) = &mut self.owed_mut(slot).tail {
                     tail.rest.advance(written);
@@ -258,7 +270,7 @@ impl What {
     /// The seat it belongs to, if to any.
     const fn seat(self) -> Option<u32> {
         match self {
-            Self::Tail | Self::Reply | Self::Close => None,
+            Self::Sealed | Self::Tail | Self::Reply | Self::Close => None,
             Self::Notice { seat, .. } | Self::Kept { seat } | Self::Frames { seat, .. } => Some(seat),
         }
     }

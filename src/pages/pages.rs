@@ -193,7 +193,9 @@ fn served(head: &Parts, content: &Content, content_type: &str) -> Response<Body>
 ///
 /// The path begins with one slash (an empty segment is no page), so it cannot be read as another host.
 fn to_directory(head: &Parts) -> Response<Body> {
-    let mut location = format!("{}/", head.uri.path());
+    // Relative, so that it is right below whatever base path the listener has.
+    let name = head.uri.path().rsplit('/').next().unwrap_or_default();
+    let mut location = format!("./{name}/");
     if let Some(query) = head.uri.query() {
         location.push('?');
         location.push_str(query);

@@ -8,7 +8,7 @@ use rustix::net::Shutdown;
 use smallvec::SmallVec;
 
 use super::bundle::BundleId;
-use super::connection::{Ending, Reading, State};
+use super::connection::{Connection, Ending, Reading, State};
 use super::liveness::{Due as Ping, Rhythm};
 use super::membership::{Carried, Interest};
 use super::opening::protocol_of;
@@ -110,6 +110,7 @@ impl Worker {
         let Some(connection) = self.connection(id) else { return };
         connection.state = State::Lingering;
         connection.reading = Reading::Queued;
+        say_end(connection);
         if rustix::net::shutdown(&connection.socket, Shutdown::Write).is_err() {
             self.drop_connection(id, CloseReason::Gone);
             return;
@@ -152,13 +153,15 @@ impl Worker {
         }
         let Some(connection) = self.connections.remove(id.index) else { return };
         self.forget_held(id);
+        self.forget_meter(id);
+        self.end_lifetime(id);
         self.catch_ups.remove(&id.index);
         let reason = match self.endings.remove(&id.index) {
             Some(ending) if ending.id == id => ending.reason,
             Some(_) | None => reason,
         };
         // Counted before anything that could fail: who is not in the slab is not counted again.
-        self.seat.placement.leave(self.seat.id);
+        self.leave_place(connection.listener, connection.counted);
         let counters = self.counters();
         let protocol = protocol_of(connection.session).index();
         counters.connections[protocol].add(-1);
@@ -276,10 +279,10 @@ impl Worker {
     fn ping(&mut self, id: ConnectionId) {
         let mut rest: &'static [u8] = &ws::frame::PING;
         if self.fanout.is_clear(id)
-            && let Some(connection) = self.connections.get(id.index)
+            && let Some(connection) = self.connections.get(id.index).filter(|connection| connection.tls.is_none())
         {
             match send(&connection.socket, &[IoSlice::new(rest)], &mut []) {
-                Sent::Wrote(bytes) => {
+                Sent::Wrote(bytes) | Sent::Full(bytes) => {
                     self.counters().writes.add(1);
                     rest = &rest[bytes..];
                 }
@@ -289,5 +292,15 @@ impl Worker {
         }
         // The fan-out passes over what is empty.
         self.fanout.reply(id, Bytes::from_static(rest));
+    }
+}
+
+/// Tells a client of TLS that nothing more will come (RFC 8446 §6.1). All that was sealed before is written.
+fn say_end(connection: &mut Connection) {
+    if let Some(channel) = &mut connection.tls {
+        let mut farewell = Vec::new();
+        channel.close(&mut farewell);
+        // If there is no room, the client sees the end of TCP: a WebSocket has said its own farewell before.
+        let _ = send(&connection.socket, &[IoSlice::new(&farewell)], &mut []);
     }
 }

@@ -4,9 +4,12 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 
 use super::liveness::Liveness;
+use crate::accept::ListenerId;
+use crate::accept::addresses::AddressKey;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::session::Session;
+use crate::tls::Channel;
 use crate::ws::{Decoder, Window};
 
 /// A socket and what its worker knows of it: no buffers, no queue, no task. What it is owed is in the fan-out's slot of
@@ -14,6 +17,11 @@ use crate::ws::{Decoder, Window};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: OwnedFd,
+    /// Its TLS, if it speaks that. Boxed: the others should not pay for it.
+    pub(crate) tls: Option<Box<Channel>>,
+    /// What its client is counted as, if anyone is counted.
+    pub(crate) counted: Option<AddressKey>,
+    pub(crate) listener: ListenerId,
     pub(crate) id: ConnectionId,
     pub(crate) session: Session,
     pub(crate) state: State,
@@ -59,6 +67,8 @@ pub(crate) enum Reading {
     OutboxFull,
     /// Its publication waits for room in a mailbox.
     Paused,
+    /// It sent as much as its rate allows.
+    Throttled,
 }
 
 impl Connection {

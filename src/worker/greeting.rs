@@ -1,27 +1,38 @@
 //! From an accepted socket to a connection: no task, no tokio socket, no buffer unless the head comes in pieces.
 
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 
+use super::accepting::refusal_head;
+use super::opening::Wire;
 use super::poller::Token;
-use super::turn::ACCEPTS;
-use super::worker::{Accepting, Arrival, Due, Worker};
-use crate::accept::handshake;
+use super::preface::{Preface, Read};
+use super::worker::{Due, Worker};
+use super::writing::send;
+use crate::accept::Accepted;
+use crate::accept::addresses::AddressKey;
+use crate::accept::fair_queue::FairQueue;
+use crate::accept::handshake::{self, Caller};
 use crate::refusal::Refusal;
+use crate::tls::Channel;
 
-/// The first pause after the process ran out of descriptors, in ticks; each further one doubles it.
-const PAUSE_TICKS: u32 = 1;
-
-/// The longest pause: clients that wait in the kernel's backlog should not give up.
-const PAUSE_LIMIT_TICKS: u32 = 16;
+/// Steps of TLS handshakes in a turn. The dearest, a client's hello, takes a tenth of a millisecond to one, by the kind of
+/// key: so a storm of them delays a publication by as much as a full sweep does.
+const STEPS: usize = 4;
 
 /// A socket whose request head is not whole yet.
 #[derive(Debug)]
 struct Greeting {
     socket: OwnedFd,
     serial: u32,
+    caller: Caller,
+    counted: Option<AddressKey>,
+    /// What stands before the head, if anything does.
+    preface: Option<Box<Preface>>,
     head: Vec<u8>,
 }
 
@@ -30,6 +41,10 @@ struct Greeting {
 pub(super) struct Greetings {
     slots: slab::Slab<Greeting>,
     next_serial: u32,
+    /// Those whose TLS handshake waits for its turn: by index and serial.
+    hands: FairQueue<(u32, u32)>,
+    /// Steps of TLS handshakes that this turn may still take.
+    steps_left: usize,
 }
 
 impl Greetings {
@@ -55,93 +70,26 @@ impl Head {
 }
 
 impl Worker {
-    /// Takes sockets from a listener. `true` if there may be more.
-    pub(super) fn accept(&mut self, index: usize) -> bool {
-        for _ in 0..ACCEPTS {
-            // Its event may have been taken in just before the drain closed it.
-            let Some(listener) = self.seat.listeners.get(index) else { return false };
-            match listener.accept() {
-                Ok(None) => {
-                    self.accepting_works();
-                    return false;
-                }
-                Ok(Some(socket)) => {
-                    self.accepting_works();
-                    self.place(socket);
-                }
-                Err(error) => {
-                    self.pause_accepting(&error);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    fn accepting_works(&mut self) {
-        if let Accepting::Paused { .. } = self.accepting {
-            self.accepting = Accepting::Yes;
-            tracing::info!(worker = self.seat.id.0, "accepting again");
-        }
-    }
-
-    /// Out of descriptors or memory: those who are here are served, and the listeners are left alone for a while.
-    /// Watching them would report the same connection again and again.
-    fn pause_accepting(&mut self, error: &std::io::Error) {
-        self.counters().accept_errors.add(1);
-        let ticks = match self.accepting {
-            Accepting::Paused { ticks, .. } => (ticks * 2).min(PAUSE_LIMIT_TICKS),
-            Accepting::Yes | Accepting::Over => {
-                let worker = self.seat.id.0;
-                tracing::warn!(worker, %error, "cannot accept: raise the descriptor limit (ulimit -n), or lower limits.connections");
-                PAUSE_TICKS
-            }
-        };
-        self.accepting = Accepting::Paused { until: self.tick + ticks, ticks };
-        for listener in &self.seat.listeners {
-            // Fails only if it was not watched.
-            let _ = self.poller.delete(listener);
-        }
-    }
-
-    /// Gives a socket to the least loaded worker, before its handshake.
-    fn place(&mut self, socket: OwnedFd) {
-        let here = self.seat.id;
-        let Ok(worker) = self.seat.placement.place(here) else {
-            self.turn_away(&socket);
-            return;
-        };
-        if worker == here {
-            self.greet(socket);
-            return;
-        }
-        match self.seat.ways[usize::from(worker.0)].try_send(Arrival::Accepted(socket)) {
-            Ok(()) => self.seat.surface.hub.mailbox(worker).wake(),
-            Err(_) => {
-                // Its arrivals are full: it is far behind. Closing the socket sheds load; the client comes back.
-                self.counters().accept_errors.add(1);
-                self.seat.placement.leave(worker);
-            }
-        }
-    }
-
-    /// `limits.connections` is reached.
-    fn turn_away(&self, socket: &OwnedFd) {
-        self.seat.surface.counters.refuse(Refusal::TooManyConnections);
-        const BODY: &str = r#"{"status":503,"code":"too-many-connections","title":"server is full"}"#;
-        let answer = format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 5\r\n\
-             connection: close\r\ncontent-length: {}\r\n\r\n{BODY}",
-            BODY.len()
-        );
-        let _ = rustix::net::send(socket, answer.as_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-    }
-
     /// Starts to read the request head of a socket that has its place here.
-    pub(super) fn greet(&mut self, socket: OwnedFd) {
+    pub(super) fn greet(&mut self, accepted: Accepted, counted: Option<AddressKey>) {
+        let Accepted { socket, listener, peer } = accepted;
+        let reach = self.seat.surface.reach(listener);
+        let expects_proxy = reach.proxy_protocol;
+        let preface = match reach.identity.as_ref().map(|identity| Channel::new(identity.config())) {
+            None if !expects_proxy => None,
+            None => Some(Box::new(Preface::new(expects_proxy, None))),
+            Some(Ok(channel)) => Some(Box::new(Preface::new(expects_proxy, Some(channel)))),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "no TLS connection can be made");
+                self.leave_place(listener, counted);
+                return;
+            }
+        };
         let serial = self.greetings.next_serial;
         self.greetings.next_serial = serial.wrapping_add(1);
-        let index = self.greetings.slots.insert(Greeting { socket, serial, head: Vec::new() }) as u32;
+        let caller = Caller { listener, peer };
+        let greeting = Greeting { socket, serial, caller, counted, preface, head: Vec::new() };
+        let index = self.greetings.slots.insert(greeting) as u32;
         // Most clients have sent their request by now: then the poller hears of the socket only as a connection.
         if self.progress(index, false) {
             self.watch_greeting(index, serial);
@@ -173,12 +121,30 @@ impl Worker {
     }
 
     fn end_greeting(&mut self, index: u32) {
-        self.greetings.slots.remove(index as usize);
-        self.seat.placement.leave(self.seat.id);
+        let Greeting { caller, counted, .. } = self.greetings.slots.remove(index as usize);
+        self.leave_place(caller.listener, counted);
+    }
+
+    /// Lets TLS handshakes go on that wait for their turn. `true` if some still wait.
+    pub(super) fn shake_hands(&mut self) -> bool {
+        self.greetings.steps_left = STEPS;
+        while self.greetings.steps_left > 0
+            && let Some((index, serial)) = self.greetings.hands.pop()
+        {
+            let greeting = self.greetings.slots.get_mut(index as usize).filter(|greeting| greeting.serial == serial);
+            if let Some(preface) = greeting.and_then(|greeting| greeting.preface.as_mut()) {
+                preface.waits = false;
+                self.progress(index, true);
+            }
+        }
+        self.greetings.hands.len() > 0
     }
 
     /// Reads what there is of a head, and goes on if it is whole. `true` if the greeting still waits.
     fn progress(&mut self, index: u32, polled: bool) -> bool {
+        if self.greetings.slots[index as usize].preface.is_some() {
+            return self.progress_prefaced(index, polled);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let limit = self.seat.surface.config.limits.header.bytes();
         let greeting = &mut self.greetings.slots[index as usize];
@@ -190,14 +156,14 @@ impl Worker {
                 false
             }
             Head::Whole => {
-                let Greeting { socket, head, .. } = self.take_greeting(index);
-                self.serve_head(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
+                let (taken, head) = self.take_greeting(index).taken(polled);
+                self.serve_head(taken, if head.is_empty() { &scratch[..fresh] } else { &head });
                 false
             }
             // Hyper says so in the answer.
             Head::TooLarge => {
-                let Greeting { socket, head, .. } = self.take_greeting(index);
-                self.serve_http(socket, if head.is_empty() { &scratch[..fresh] } else { &head }, polled);
+                let (taken, head) = self.take_greeting(index).taken(polled);
+                self.serve_http(taken, if head.is_empty() { &scratch[..fresh] } else { &head });
                 false
             }
         };
@@ -205,9 +171,75 @@ impl Worker {
         waits
     }
 
+    /// The same behind a preface: a PROXY header, TLS, or both.
+    fn progress_prefaced(&mut self, index: u32, polled: bool) -> bool {
+        let greeting = &mut self.greetings.slots[index as usize];
+        let Some(preface) = greeting.preface.as_mut() else { return true };
+        if preface.is_shaking_hands() {
+            if preface.waits {
+                return true;
+            }
+            let Some(steps_left) = self.greetings.steps_left.checked_sub(1) else {
+                preface.waits = true;
+                let address = greeting.caller.peer.map(AddressKey::of);
+                self.greetings.hands.push(address, (index, greeting.serial));
+                return true;
+            };
+            self.greetings.steps_left = steps_left;
+        }
+        let limit = self.seat.surface.config.limits.header.bytes();
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            preface.read(&greeting.socket, &mut self.scratch, &mut greeting.head, limit)
+        }));
+        let read = read.unwrap_or_else(|_| {
+            self.seat.surface.counters.shards[usize::from(self.seat.id.0)].panics.add(1);
+            Read::Refused(Refusal::InternalError, "what stands before the request panicked".to_owned())
+        });
+        if let Some(source) = preface.take_source() {
+            greeting.caller.peer = Some(source.ip());
+            match self.seat.surface.admit(greeting.caller.peer) {
+                Ok(counted) => greeting.counted = counted,
+                Err(crowded) => {
+                    let answer = greeting.preface.as_mut().is_some_and(|preface| !preface.has_tls());
+                    self.seat.surface.counters.refuse(crowded.refusal());
+                    if answer {
+                        let answer = refusal_head(crowded.refusal());
+                        let _ = send(&greeting.socket, &[IoSlice::new(answer.as_bytes())], &mut []);
+                    }
+                    self.end_greeting(index);
+                    return false;
+                }
+            }
+        }
+        match read {
+            Read::More => {
+                if polled {
+                    self.watch_greeting_if_blocked(index);
+                }
+                return true;
+            }
+            Read::Gone => self.end_greeting(index),
+            Read::Refused(refusal, detail) => {
+                self.seat.surface.counters.refuse(refusal);
+                tracing::debug!(code = refusal.code(), detail, peer = ?greeting.caller.peer, "refused before its request");
+                self.end_greeting(index);
+            }
+            Read::Whole => {
+                let (taken, head) = self.take_greeting(index).taken(polled);
+                self.serve_head(taken, &head);
+            }
+            Read::TooLarge => {
+                let (taken, head) = self.take_greeting(index).taken(polled);
+                self.serve_http(taken, &head);
+            }
+        }
+        false
+    }
+
     fn take_greeting(&mut self, index: u32) -> Greeting {
-        self.has_socket_in_hand = true;
-        self.greetings.slots.remove(index as usize)
+        let greeting = self.greetings.slots.remove(index as usize);
+        self.in_hand = Some((greeting.caller.listener, greeting.counted));
+        greeting
     }
 
     /// The greetings of a worker that failed begin here once more.
@@ -227,21 +259,58 @@ impl Worker {
             self.end_greeting(index);
             return;
         }
+        self.watch_greeting_if_blocked(index);
         let timeout = Self::ticks(self.seat.surface.config.limits.header_timeout);
         self.wheel.schedule(Due::Head { index, serial }, self.tick.wrapping_add(timeout));
     }
 
+    /// Has the poller tell when a handshake has room to go on, if it waits for that.
+    fn watch_greeting_if_blocked(&self, index: u32) {
+        let greeting = &self.greetings.slots[index as usize];
+        if greeting.preface.as_ref().is_some_and(|preface| preface.is_blocked()) {
+            let token = Token::Greeting { index, serial: greeting.serial };
+            // Fails only in a kernel out of memory: then the time for the head ends it.
+            let _ = self.poller.watch_room(&greeting.socket, token);
+        }
+    }
+
     /// A request head: either it opens a connection at once, or it takes the ordinary way.
-    fn serve_head(&mut self, socket: OwnedFd, bytes: &[u8], polled: bool) {
+    fn serve_head(&mut self, taken: Taken, bytes: &[u8]) {
         self.handshakes = (self.handshakes.0 + 1, self.tick);
         #[cfg(test)]
         super::restart::panic_if_asked("a handshake", bytes);
-        match handshake::in_place(&self.seat.surface, bytes) {
-            Some(opened) if !self.is_draining() => {
-                self.open_polled(socket, polled, Some(opened.response), opened.opening, &opened.rest);
+        let opened = match handshake::in_place(&self.seat.surface, taken.caller, bytes) {
+            Some(opened) if !self.is_draining() => opened,
+            _ => return self.serve_http(taken, bytes),
+        };
+        let Taken { mut wire, .. } = taken;
+        if wire.counted.is_none() {
+            match self.seat.surface.admit(opened.client) {
+                Ok(counted) => {
+                    wire.counted = counted;
+                    self.in_hand = Some((wire.listener, counted));
+                }
+                // The ordinary way finds the same, and says so.
+                Err(_) => return self.serve_http(Taken { wire, caller: taken.caller }, bytes),
             }
-            _ => self.serve_http(socket, bytes, polled),
         }
+        self.open(wire, Some(opened.response), opened.opening, &opened.rest);
+    }
+}
+
+/// A socket whose head is whole, and where it came from.
+pub(super) struct Taken {
+    pub(super) wire: Wire,
+    pub(super) caller: Caller,
+}
+
+impl Greeting {
+    /// What goes on when its head is whole, and what was gathered of that.
+    fn taken(self, is_polled: bool) -> (Taken, Vec<u8>) {
+        let tls = self.preface.and_then(|preface| preface.into_channel());
+        let Caller { listener, .. } = self.caller;
+        let wire = Wire { socket: self.socket, tls, listener, counted: self.counted, is_polled };
+        (Taken { wire, caller: self.caller }, self.head)
     }
 }
 
@@ -278,7 +347,7 @@ fn receive_head(greeting: &mut Greeting, scratch: &mut [u8], limit: usize) -> (H
 ///
 /// Empty lines before it are passed over, as RFC 9112 §2.2 wants it: they are no head, and whoever sends nothing else has
 /// only the time of a head.
-fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+pub(super) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
     let from = from.max(begin);
     memchr::memchr_iter(b'\n', &bytes[from..])

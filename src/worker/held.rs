@@ -1,4 +1,4 @@
-//! Input of connections that wait: for room in a mailbox, or until their client reads.
+//! Input of connections that wait: for room in a mailbox, until their client reads, or until they may send again.
 
 use std::sync::Arc;
 
@@ -12,17 +12,25 @@ use crate::refusal::Refusal;
 /// Input and drafts of paused publishers that a worker holds. Over it, nobody is read until some of it is published.
 pub(super) const HELD_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Input of a connection that waits: for room in a mailbox, or until its client reads.
+/// Input of a connection that waits.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// The publication that had no room.
     draft: Option<(Arc<Topic>, Draft)>,
     /// Bytes behind it, not decoded yet.
     rest: Vec<u8>,
+    /// It waits for its rate.
+    is_throttled: bool,
 }
 
 impl Held {
+    /// What counts towards [`HELD_LIMIT_BYTES`]. Not what waits for its connection's rate: over that limit nobody is read,
+    /// and those who send too fast would make those wait who do not. It has a bound of its own, which is small:
+    /// [`super::pacing::PACED_READ_BYTES`], or what came with the handshake, per connection.
     fn bytes(&self) -> usize {
+        if self.is_throttled {
+            return 0;
+        }
         self.rest.len() + self.draft.as_ref().map_or(0, |(_, draft)| draft.payload().len())
     }
 }
@@ -38,6 +46,12 @@ impl Worker {
         self.held_bytes += held.bytes();
     }
 
+    /// What was read of a connection that is throttled.
+    pub(super) fn hold_throttled(&mut self, id: ConnectionId, rest: &[u8]) {
+        debug_assert!(!self.held.contains_key(&id.index), "it was taken out to be received");
+        self.held.insert(id.index, Held { draft: None, rest: rest.to_vec(), is_throttled: true });
+    }
+
     /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the
     /// client's close frame comes there.
     pub(super) fn read_to_the_close_frame(&mut self, id: ConnectionId) {
@@ -50,7 +64,7 @@ impl Worker {
         let Some(connection) = self.connection(id) else { return };
         match connection.reading {
             Reading::Polled | Reading::Queued => {}
-            Reading::OutboxFull | Reading::Paused => {
+            Reading::OutboxFull | Reading::Paused | Reading::Throttled => {
                 connection.reading = Reading::Queued;
                 self.queued.push_back(id);
             }
@@ -87,7 +101,7 @@ impl Worker {
                 continue;
             };
             self.held_bytes -= held.bytes();
-            let Held { draft, rest } = held;
+            let Held { draft, rest, .. } = held;
             if let Some((topic, draft)) = draft {
                 let waiting = self.paused.len();
                 let went = self.publish(id, topic, draft);

@@ -1,15 +1,17 @@
 //! Plain HTTP on this worker's thread: a task per connection, with a place of its own.
 
 use std::cell::Cell;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::greeting::Taken;
+use super::opening::Wire;
 use super::worker::{Arrival, Worker};
-use crate::accept::Placement;
-use crate::accept::http::{self, Ended};
+use crate::accept::addresses::AddressKey;
+use crate::accept::http::{self, Ended, Plain};
+use crate::accept::{ListenerId, Placement};
 use crate::admin::counters::Protocol;
 use crate::api::Surface;
 use crate::close_reason::CloseReason;
@@ -23,6 +25,8 @@ struct Serving {
     /// The tasks of this worker.
     tasks: Rc<Cell<usize>>,
     here: WorkerId,
+    listener: ListenerId,
+    counted: Option<AddressKey>,
     fate: Fate,
 }
 
@@ -53,6 +57,8 @@ impl Drop for Serving {
             Fate::Over => {
                 self.tasks.set(self.tasks.get() - 1);
                 self.placement.leave(self.here);
+                self.surface.reach(self.listener).leave_place();
+                self.surface.release(self.counted);
             }
             Fate::Arriving => {}
         }
@@ -61,11 +67,12 @@ impl Drop for Serving {
 
 impl Worker {
     /// The ordinary way of a request: a task with a hyper connection.
-    pub(super) fn serve_http(&mut self, socket: OwnedFd, head: &[u8], polled: bool) {
-        if polled {
+    pub(super) fn serve_http(&mut self, taken: Taken, head: &[u8]) {
+        let Taken { wire: Wire { socket, tls, listener, counted, is_polled }, caller } = taken;
+        if is_polled {
             let _ = self.poller.delete(&socket);
         }
-        let head = Bytes::copy_from_slice(head);
+        let plain = Plain { socket, tls, caller, counted, head: Bytes::copy_from_slice(head) };
         let way = self.seat.ways[self.seat.id.index()].clone();
         let mailbox = Arc::clone(&self.mailbox);
         let draining = self.seat.draining.clone();
@@ -74,15 +81,17 @@ impl Worker {
             placement: Arc::clone(&self.seat.placement),
             tasks: Rc::clone(&self.http_tasks),
             here: self.seat.id,
+            listener,
+            counted,
             fate: Fate::Over,
         };
         self.http_tasks.set(self.http_tasks.get() + 1);
-        self.has_socket_in_hand = false;
+        self.in_hand = None;
         self.count_opened(Protocol::Http);
         tokio::task::spawn_local(async move {
             #[cfg(test)]
-            super::restart::panic_if_asked("plain HTTP", &head);
-            match http::serve(Arc::clone(&serving.surface), socket, head, draining).await {
+            super::restart::panic_if_asked("plain HTTP", &plain.head);
+            match http::serve(Arc::clone(&serving.surface), plain, draining).await {
                 Ok(Ended::Opened(opened)) => {
                     // The way to oneself is full only if other shards fill it: then wait.
                     let mut arrival = Arrival::Opened(opened);

@@ -107,7 +107,7 @@ impl Liveness {
 
 /// Ticks from `since` to `now`; none if `since` is still to come: the clock of the caller's turn may be older than the one
 /// a byte was stamped with.
-fn elapsed(now: u32, since: u32) -> u32 {
+pub(super) fn elapsed(now: u32, since: u32) -> u32 {
     if is_at_or_after(now, since) { now.wrapping_sub(since) } else { 0 }
 }
 

@@ -8,7 +8,9 @@
 //! |---|---|
 //! | `worker` | the worker's parts, and how it is made |
 //! | `turn` | one turn, and the loop around it |
+//! | `accepting` | from a listening socket to a place on a worker |
 //! | `greeting` | from an accepted socket to a connection |
+//! | `preface` | what stands before its request: a PROXY header, a TLS handshake |
 //! | `http_task` | plain HTTP, in tasks of the worker's thread |
 //! | `opening` | what a new connection is sent and subscribed to |
 //! | `membership` | which logs carry which topics here |
@@ -17,9 +19,13 @@
 //! | `replayed` | history that was compressed lately |
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
 //! | `held` | input that waits for room in a mailbox |
+//! | `pacing`, `bucket` | how fast one connection may talk |
+//! | `lifetime` | how long it may take for a message, be silent, and live |
 //! | `restart` | what a worker that panicked leaves to the next one |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
+mod accepting;
+mod bucket;
 mod bundle;
 mod catch_up;
 mod closing;
@@ -28,10 +34,13 @@ mod drain;
 mod greeting;
 mod held;
 mod http_task;
+mod lifetime;
 pub mod liveness;
 mod membership;
 mod opening;
+mod pacing;
 mod poller;
+mod preface;
 mod reading;
 mod replayed;
 mod restart;

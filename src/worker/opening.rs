@@ -11,6 +11,9 @@ use super::connection::{Connection, Reading, State};
 use super::liveness::Liveness;
 use super::poller::Token;
 use super::worker::{Due, Worker};
+use crate::accept::ListenerId;
+use crate::accept::addresses::AddressKey;
+use crate::accept::http::Opened;
 use crate::admin::counters::Protocol;
 use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, Join, LogId, RulesId};
@@ -18,7 +21,19 @@ use crate::hub::{Joined, Outcome, Recovery, Start, Topic, TopicName};
 use crate::protocol::{self, Encoding, Notice, sse};
 use crate::refusal::Refusal;
 use crate::session::{Opening, Session, StreamTopics};
+use crate::tls::Channel;
 use crate::ws::{self, Agreement, Decoder};
+
+/// A socket that becomes a connection.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) socket: OwnedFd,
+    pub(super) tls: Option<Box<Channel>>,
+    pub(super) listener: ListenerId,
+    pub(super) counted: Option<AddressKey>,
+    /// Whether the poller knows it, as a greeting.
+    pub(super) is_polled: bool,
+}
 
 /// A topic that was subscribed to for a connection.
 #[derive(Debug)]
@@ -33,20 +48,16 @@ const FAREWELLS: usize = 4096;
 
 impl Worker {
     /// A socket that tokio gave back becomes a connection.
-    pub(super) fn open(&mut self, socket: OwnedFd, response: Option<Vec<u8>>, opening: Opening, rest: &[u8]) {
-        self.open_polled(socket, false, response, opening, rest);
+    pub(super) fn open_opened(&mut self, opened: Opened) {
+        let Opened { socket, tls, listener, counted, opening, rest } = opened;
+        let wire = Wire { socket, tls, listener, counted, is_polled: false };
+        self.open(wire, None, opening, &rest);
     }
 
-    /// A socket becomes a connection; `polled` if the poller knows it as a greeting. `response` is the answer to its
-    /// handshake if that is still to be sent: it goes out in one write with whatever comes first.
-    pub(super) fn open_polled(
-        &mut self,
-        socket: OwnedFd,
-        polled: bool,
-        response: Option<Vec<u8>>,
-        opening: Opening,
-        rest: &[u8],
-    ) {
+    /// A socket becomes a connection. `response` is the answer to its handshake if that is still to be sent: it goes out in
+    /// one write with whatever comes first.
+    pub(super) fn open(&mut self, wire: Wire, response: Option<Vec<u8>>, opening: Opening, rest: &[u8]) {
+        let Wire { socket, tls, listener, counted, is_polled } = wire;
         let session = match &opening {
             Opening::Topic { encoding, may_publish, .. } => {
                 Session::Topic { encoding: *encoding, may_publish: *may_publish }
@@ -56,9 +67,12 @@ impl Worker {
         };
         let id = self.fanout.connect();
         let token = Token::Connection(id);
-        let watched = if polled { self.poller.rename(&socket, token) } else { self.poller.add(&socket, token) };
+        let watched = if is_polled { self.poller.rename(&socket, token) } else { self.poller.add(&socket, token) };
         let connection = Connection {
             socket,
+            tls,
+            counted,
+            listener,
             id,
             session,
             state: State::Open,
@@ -69,7 +83,7 @@ impl Worker {
             decoder: Decoder::new(),
         };
         self.connections.insert(id.index, connection);
-        self.has_socket_in_hand = false;
+        self.in_hand = None;
         self.count_opened(protocol_of(session));
         if watched.is_err() {
             self.drop_connection(id, CloseReason::InternalError);
@@ -79,6 +93,7 @@ impl Worker {
             self.fanout.reply(id, Bytes::from(response));
         }
         self.schedule_first_ping(id, session);
+        self.begin_lifetime(id);
         let begun = match opening {
             Opening::Topic { topic, start, also, encoding, .. } if also.is_empty() => {
                 self.join(id, &topic, encoding, start)

@@ -137,8 +137,9 @@ impl Poller {
 
     fn flags(token: Token) -> EventFlags {
         match token {
-            // Level-triggered: accepting stops at a batch and goes on in the next turn.
-            Token::Listener(_) => EventFlags::IN,
+            // Level-triggered: accepting stops at a batch and goes on in the next turn. Exclusive: one that all shards share
+            // wakes one of them.
+            Token::Listener(_) => EventFlags::IN | EventFlags::EXCLUSIVE,
             Token::Wake => EventFlags::IN | EventFlags::ET,
             Token::Greeting { .. } | Token::Connection(_) => EventFlags::IN | EventFlags::RDHUP | EventFlags::ET,
         }

@@ -1,8 +1,10 @@
 //! From a readable socket to effects.
 
+use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
@@ -10,12 +12,14 @@ use super::connection::{Reading, State};
 use super::held::HELD_LIMIT_BYTES;
 use super::membership::Carried;
 use super::worker::Worker;
+use super::writing::send;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::hub::{Draft, Outcome, Topic};
 use crate::refusal::Refusal;
 use crate::session::{Behaviour, Effect, Session};
-use crate::ws::Message;
+use crate::tls::Heard;
+use crate::ws::{Message, MessageLimits};
 
 /// The worker's one read buffer.
 pub(super) const SCRATCH_BYTES: usize = 64 * 1024;
@@ -57,7 +61,7 @@ impl Worker {
             }
             Reading::Polled => self.read_now(id, depth),
             // It is in a list already; what is there now will be read then.
-            Reading::Queued | Reading::OutboxFull | Reading::Paused => {}
+            Reading::Queued | Reading::OutboxFull | Reading::Paused | Reading::Throttled => {}
         }
     }
 
@@ -97,8 +101,16 @@ impl Worker {
     fn read_into(&mut self, id: ConnectionId, depth: Depth, scratch: &mut [u8]) {
         let mut budget = READ_BUDGET_BYTES;
         loop {
+            let mut window = scratch.len();
+            if self.pacing.makes_wait() {
+                window = window.min(self.readable_bytes(id));
+                if window == 0 {
+                    self.throttle(id);
+                    return;
+                }
+            }
             let Some(connection) = self.connection(id) else { return };
-            let fresh = match rustix::net::recv(&connection.socket, &mut *scratch, RecvFlags::DONTWAIT) {
+            let fresh = match rustix::net::recv(&connection.socket, &mut scratch[..window], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.drop_connection(id, CloseReason::Gone);
                     return;
@@ -111,10 +123,18 @@ impl Worker {
                     return;
                 }
             };
-            if self.receive(id, &mut scratch[..fresh]) == Went::Stopped {
+            let has_tls = connection.tls.is_some();
+            if self.pacing.counts_bytes() && self.count_bytes(id, fresh) == Went::Stopped {
                 return;
             }
-            if fresh < scratch.len() && depth == Depth::ToAShortRead {
+            let went = match has_tls {
+                false => self.receive(id, &mut scratch[..fresh]),
+                true => self.receive_sealed(id, &mut scratch[..fresh]),
+            };
+            if went == Went::Stopped {
+                return;
+            }
+            if fresh < window && depth == Depth::ToAShortRead {
                 return;
             }
             budget = budget.saturating_sub(fresh);
@@ -130,13 +150,55 @@ impl Worker {
     /// Bytes that came with the handshake.
     pub(super) fn receive_rest(&mut self, id: ConnectionId, rest: &[u8]) {
         let mut rest = rest.to_vec();
-        let _ = self.receive(id, &mut rest);
+        if self.count_bytes(id, rest.len()) == Went::On {
+            let _ = self.receive(id, &mut rest);
+        }
+    }
+
+    /// Opens TLS records, and does what is in them.
+    fn receive_sealed(&mut self, id: ConnectionId, records: &mut [u8]) -> Went {
+        let mut opened = std::mem::take(&mut self.opened);
+        opened.clear();
+        let mut answer = Vec::new();
+        let Some(channel) = self.connection(id).and_then(|connection| connection.tls.as_mut()) else {
+            return Went::Stopped;
+        };
+        // rustls is used in a way that few use it: if it panics, that ends this connection only.
+        let heard = catch_unwind(AssertUnwindSafe(|| channel.receive(records, &mut opened, &mut answer)));
+        let heard = heard.unwrap_or_else(|_| {
+            self.counters().panics.add(1);
+            Err(rustls::Error::General("TLS panicked".to_owned()))
+        });
+        self.fanout.owe_sealed(id, Bytes::from(answer));
+        let mut went = if opened.is_empty() { Went::On } else { self.receive(id, &mut opened) };
+        self.opened = opened;
+        match heard {
+            Ok(Heard::More) => {}
+            Ok(Heard::End) => {
+                self.drop_connection(id, CloseReason::Gone);
+                went = Went::Stopped;
+            }
+            Err(error) => {
+                tracing::debug!(connection = %id, %error, "TLS failed");
+                self.say_alert(id);
+                self.drop_connection(id, CloseReason::Protocol("a TLS record that cannot be opened"));
+                went = Went::Stopped;
+            }
+        }
+        went
+    }
+
+    /// Tells a client whose TLS has failed why. If something is on its way that the socket does not take, it is not told.
+    fn say_alert(&mut self, id: ConnectionId) {
+        let (Some(alert), Some(connection)) = (self.fanout.sealed(id), self.connections.get(id.index)) else { return };
+        let _ = send(&connection.socket, &[IoSlice::new(alert)], &mut []);
     }
 
     /// Decodes and does what `input` says.
     pub(super) fn receive(&mut self, id: ConnectionId, input: &mut [u8]) -> Went {
         let tick = self.tick;
-        let limit = self.seat.surface.config.limits.message.bytes();
+        let limits = &self.seat.surface.config.limits;
+        let limits = MessageLimits { bytes: limits.message.bytes(), fragments: limits.fragments };
         let behaviours = Arc::clone(&self.seat.behaviours);
         #[cfg(test)]
         super::restart::panic_if_asked("reading", input);
@@ -154,8 +216,14 @@ impl Worker {
         let may_compress = connection.compression.is_some();
         let mut inflater = std::mem::take(&mut self.inflater);
         let mut at = 0;
+        let mut began_here = false;
         let went = loop {
-            let step = match decoder.next(&mut input[at..], limit, may_compress.then_some(&mut inflater)) {
+            began_here |= !decoder.is_mid_message();
+            if self.pacing.makes_wait() && at < input.len() && self.must_wait(id) {
+                self.throttle(id);
+                break Went::Stopped;
+            }
+            let step = match decoder.next(&mut input[at..], limits, may_compress.then_some(&mut inflater)) {
                 Ok(step) => step,
                 Err(violation) => {
                     self.fail(id, CloseReason::from(violation));
@@ -172,6 +240,9 @@ impl Worker {
                     break Went::Stopped;
                 }
                 continue;
+            }
+            if self.admit(id, &message) == Went::Stopped {
+                break Went::Stopped;
             }
             self.note_message(id, session, &message);
             // A panic in what a session does ends this connection only.
@@ -192,15 +263,37 @@ impl Worker {
                 break Went::Stopped;
             }
         };
+        let is_under_way = decoder.is_mid_message();
+        if is_under_way || self.lifetime.has_unfinished() {
+            self.note_under_way(id, is_under_way, began_here);
+        }
         inflater.let_go();
         self.inflater = inflater;
         if let Some(connection) = self.connection(id) {
             connection.decoder = decoder;
-            if went == Went::Stopped && at < input.len() && connection.reading != Reading::Polled {
-                self.hold(id, None, &input[at..]);
+            if went == Went::Stopped && at < input.len() {
+                match connection.reading {
+                    Reading::Polled => {}
+                    Reading::Throttled => self.hold_throttled(id, &input[at..]),
+                    Reading::Queued | Reading::OutboxFull | Reading::Paused => self.hold(id, None, &input[at..]),
+                }
             }
         }
         went
+    }
+
+    /// Counts a message of an open connection for its rates and against its silence, before anything is done with it.
+    fn admit(&mut self, id: ConnectionId, message: &Message<'_>) -> Went {
+        match message {
+            Message::Text(_) | Message::Binary(_) => {
+                if self.lifetime.notes_messages() {
+                    self.note_spoken(id);
+                }
+                if self.pacing.counts_messages() { self.count_message(id) } else { Went::On }
+            }
+            Message::Ping(_) | Message::Pong(_) => self.count_control(id),
+            Message::Close(_) => Went::On,
+        }
     }
 
     fn effect(&mut self, id: ConnectionId, effect: Effect) -> Went {

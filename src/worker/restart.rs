@@ -19,10 +19,13 @@ use super::connection::{Connection, Reading, State};
 use super::liveness::Liveness;
 use super::poller::Token;
 use super::worker::{Accepting, Seat, Worker};
+use crate::accept::ListenerId;
+use crate::accept::addresses::AddressKey;
 use crate::close_reason::CloseReason;
 use crate::fanout::Remains;
 use crate::hub::Topic;
 use crate::session::Session;
+use crate::tls::Channel;
 use crate::ws::Decoder;
 
 /// A worker that panics more often than this within [`WINDOW`] is not started again: the hub ends with an error, and
@@ -101,6 +104,9 @@ fn message(panic: &(dyn Any + Send)) -> String {
 /// A connection of a worker that panicked.
 struct Survivor {
     socket: OwnedFd,
+    tls: Option<Box<Channel>>,
+    counted: Option<AddressKey>,
+    listener: ListenerId,
     session: Session,
     state: State,
     /// Why it is closed, or was being closed already.
@@ -141,20 +147,25 @@ impl Worker {
 
     fn take_survivors(&mut self) -> Vec<Survivor> {
         let connections = std::mem::take(&mut self.connections);
-        let survivors = connections.into_values().map(|Connection { socket, id, session, state, .. }| {
-            let ending = self.endings.get(&id.index).filter(|ending| ending.id == id);
-            Survivor {
-                socket,
-                session,
-                state,
-                reason: ending.map_or(CloseReason::WorkerRestarted, |ending| ending.reason),
-                remains: if self.visited == Some(id) { None } else { self.fanout.remains(id) },
-                topic: match session {
-                    Session::Endpoint { .. } => self.topic_of(id),
-                    Session::Topic { .. } | Session::Stream { .. } => None,
-                },
-            }
-        });
+        let survivors = connections.into_values().map(
+            |Connection { socket, tls, counted, listener, id, session, state, .. }| {
+                let ending = self.endings.get(&id.index).filter(|ending| ending.id == id);
+                Survivor {
+                    socket,
+                    tls,
+                    counted,
+                    listener,
+                    session,
+                    state,
+                    reason: ending.map_or(CloseReason::WorkerRestarted, |ending| ending.reason),
+                    remains: if self.visited == Some(id) { None } else { self.fanout.remains(id) },
+                    topic: match session {
+                        Session::Endpoint { .. } => self.topic_of(id),
+                        Session::Topic { .. } | Session::Stream { .. } => None,
+                    },
+                }
+            },
+        );
         survivors.collect()
     }
 
@@ -163,9 +174,9 @@ impl Worker {
         for (topic, members) in self.memberships.topics() {
             self.seat.surface.hub.unsubscribe_all(topic, self.seat.id, members);
         }
-        if self.has_socket_in_hand {
+        if let Some((listener, counted)) = self.in_hand {
             // It was dropped on the way from a greeting to a connection.
-            self.seat.placement.leave(self.seat.id);
+            self.leave_place(listener, counted);
         }
         self.release_letter();
         self.give_up_held();
@@ -176,11 +187,14 @@ impl Worker {
     /// A connection of the worker before this one. It is closed as any other: in order, with a close frame behind what its
     /// stream lacks, and within `limits.close_timeout`.
     fn take_over(&mut self, survivor: Survivor) {
-        let Survivor { socket, session, state, reason, remains, topic } = survivor;
+        let Survivor { socket, tls, counted, listener, session, state, reason, remains, topic } = survivor;
         let id = self.fanout.connect();
         let watched = self.poller.add(&socket, Token::Connection(id));
         let connection = Connection {
             socket,
+            tls,
+            counted,
+            listener,
             id,
             session,
             state,
@@ -195,10 +209,13 @@ impl Worker {
         if let Some(topic) = topic {
             self.announce_leave(session, topic);
         }
-        let Some(Remains { frames, close }) = remains.filter(|_| watched.is_ok()) else {
+        let Some(Remains { sealed, frames, close }) = remains.filter(|_| watched.is_ok()) else {
             self.drop_connection(id, reason);
             return;
         };
+        if let Some(sealed) = sealed {
+            self.fanout.owe_sealed(id, sealed);
+        }
         for frame in frames {
             self.fanout.reply(id, frame);
         }

@@ -12,7 +12,6 @@ use super::membership::Destinations;
 use super::poller::Token;
 use super::reading::Depth;
 use super::worker::{Accepting, Arrival, Due, TICK_MS, Worker};
-use crate::accept::http::Opened;
 use crate::fanout::{Appended, Entry, Moment, Tick};
 use crate::hub::{Letter, Publication};
 use crate::protocol::Encoding;
@@ -145,6 +144,7 @@ impl Worker {
         self.now = began;
         let mut left = false;
         left |= self.take_arrivals();
+        left |= self.shake_hands();
         left |= self.empty_mailbox();
         self.end_write_delays();
         self.pace_drain();
@@ -184,13 +184,14 @@ impl Worker {
         for _ in 0..ACCEPTS {
             match self.seat.arrivals.try_recv() {
                 // It came just before the drain; closed unanswered, the client tries again elsewhere.
-                Ok(Arrival::Accepted(_)) if self.is_draining() => self.seat.placement.leave(self.seat.id),
-                Ok(Arrival::Accepted(socket)) => self.greet(socket),
+                Ok(Arrival::Accepted(accepted, counted)) if self.is_draining() => {
+                    self.leave_place(accepted.listener, counted);
+                }
+                Ok(Arrival::Accepted(accepted, counted)) => self.greet(accepted, counted),
                 Ok(Arrival::Opened(opened)) => {
-                    let Opened { socket, opening, rest } = *opened;
-                    self.has_socket_in_hand = true;
+                    self.in_hand = Some((opened.listener, opened.counted));
                     self.http_tasks_to_connection();
-                    self.open(socket, None, opening, &rest);
+                    self.open_opened(*opened);
                 }
                 Err(_) => return false,
             }
@@ -330,6 +331,11 @@ impl Worker {
                 Due::Head { index, serial } => self.drop_greeting(index, serial),
                 Due::Liveness(id) => self.check_liveness(id),
                 Due::Close(id) => self.close_is_overdue(id),
+                Due::Resume(id) => self.resume_throttled(id),
+                Due::Meter(id) => self.check_meter(id),
+                Due::Message(id) => self.check_message(id),
+                Due::Idle(id) => self.check_idle(id),
+                Due::Age(id) => self.check_age(id),
             }
         }
         self.deadlines_left = true;
@@ -348,6 +354,7 @@ impl Worker {
     fn each_second(&mut self) {
         if self.seat.id.0 == 0 {
             self.seat.surface.hub.tidy(self.now);
+            self.seat.surface.addresses.tidy(self.now);
         }
         self.replayed.each_second();
         self.count_compressed();

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,15 +17,18 @@ use super::connection::{Connection, Ending};
 use super::drain::{Drain, Quiet};
 use super::greeting::Greetings;
 use super::held::Held;
+use super::lifetime::Lifetime;
 use super::liveness::Wheel;
 use super::membership::Memberships;
+use super::pacing::Pacing;
 use super::poller::{Bell, Poller, Ready, Token};
 use super::reading::SCRATCH_BYTES;
 use super::replayed::Replayed;
 use super::slab::Slab;
 use super::turn::Stuck;
+use crate::accept::addresses::AddressKey;
 use crate::accept::http::Opened;
-use crate::accept::{Listener, Placement};
+use crate::accept::{Accepted, Listener, ListenerId, Placement};
 use crate::admin::counters::ShardCounters;
 use crate::api::Surface;
 use crate::config::{SlowConsumer, SlowPolicy, Span};
@@ -45,7 +47,7 @@ const WHEEL_TICKS: u32 = 512;
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// Just accepted, by another shard.
-    Accepted(OwnedFd),
+    Accepted(Accepted, Option<AddressKey>),
     /// Opened by a request on a plain HTTP connection of this worker. Boxed: it is the rarer one, and without it the
     /// ring of arrivals is 5 times as large, all of which ends up resident.
     Opened(Box<Opened>),
@@ -90,7 +92,7 @@ pub(crate) struct Worker {
     pub(super) accepting: Accepting,
     pub(super) greetings: Greetings,
     /// A socket was taken out of the greetings or the arrivals and is no connection yet, and no task.
-    pub(super) has_socket_in_hand: bool,
+    pub(super) in_hand: Option<(ListenerId, Option<AddressKey>)>,
     pub(super) connections: Slab<Connection>,
     /// Who is being written to: until that is settled, how far its stream has come is not known.
     pub(super) visited: Option<ConnectionId>,
@@ -102,6 +104,10 @@ pub(crate) struct Worker {
     /// Input that waits, by connection. Few, and bounded together: see `held`.
     pub(super) held: FxHashMap<u32, Held>,
     pub(super) held_bytes: usize,
+    /// How fast connections may talk, and have talked.
+    pub(super) pacing: Pacing,
+    /// How long connections may take.
+    pub(super) lifetime: Lifetime,
     /// Why connections that are being closed are. Few.
     pub(super) endings: FxHashMap<u32, Ending>,
     pub(super) wheel: Wheel<Due>,
@@ -115,6 +121,9 @@ pub(crate) struct Worker {
     /// Connections whose publication waits for room, oldest first.
     pub(super) paused: VecDeque<ConnectionId>,
     pub(super) scratch: Vec<u8>,
+    /// What TLS opened of what was read, and what it sealed of what is to be written: one connection at a time.
+    pub(super) opened: Vec<u8>,
+    pub(super) sealed: Vec<u8>,
     /// Inflates what clients send: one message at a time, whoever it is from.
     pub(super) inflater: Inflater,
     /// Compresses publications that no other worker has compressed yet.
@@ -161,6 +170,16 @@ pub(super) enum Due {
     Liveness(ConnectionId),
     /// The close handshake of a connection.
     Close(ConnectionId),
+    /// The wait of a connection that was over its rate.
+    Resume(ConnectionId),
+    /// What is counted of a connection, which may be forgotten.
+    Meter(ConnectionId),
+    /// A message that was under way.
+    Message(ConnectionId),
+    /// The silence of a connection.
+    Idle(ConnectionId),
+    /// The age of a connection.
+    Age(ConnectionId),
 }
 
 impl Worker {
@@ -192,7 +211,7 @@ impl Worker {
             poller,
             accepting: Accepting::Yes,
             greetings: Greetings::default(),
-            has_socket_in_hand: false,
+            in_hand: None,
             connections: Slab::new(),
             visited: None,
             fanout: Fanout::new(settings, rules),
@@ -201,6 +220,8 @@ impl Worker {
             catch_ups: FxHashMap::default(),
             held: FxHashMap::default(),
             held_bytes: 0,
+            pacing: Pacing::new(&seat.surface.config.limits),
+            lifetime: Lifetime::new(&seat.surface.config.limits),
             endings: FxHashMap::default(),
             wheel: Wheel::new(WHEEL_TICKS, 0),
             deadlines_left: false,
@@ -209,6 +230,8 @@ impl Worker {
             queued: VecDeque::new(),
             paused: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES],
+            opened: Vec::new(),
+            sealed: Vec::new(),
             inflater: Inflater::new(),
             deflater: Deflater::new(compression.level, compression.threshold.bytes()),
             replayed: Replayed::default(),

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
@@ -14,24 +15,42 @@ use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, LogId, Missed, Sent, Tick, Writer};
 use crate::protocol::{self, Notice};
+use crate::tls::{Channel, RECORD_BYTES};
 
 impl Worker {
     /// One sweep: writes to at most [`crate::fanout::Settings::sweep_visits`] connections what they are owed.
     pub(super) fn sweep(&mut self) {
         let mut writes = 0;
         while let Some(id) = self.fanout.next() {
-            let Some(connection) = self.connections.get(id.index) else { continue };
+            let Some(connection) = self.connections.get_mut(id.index) else { continue };
             let (session, reading) = (connection.session, connection.reading);
             let memberships = &self.memberships;
             let mut notice = |log: LogId, missed: Missed| notice(memberships.carried(log), missed);
+            let mut rest = None;
             self.visited = Some(id);
-            let visited = self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| {
-                writes += 1;
-                let sent = send(&connection.socket, slices, &mut self.scratch);
-                #[cfg(test)]
-                slices.iter().for_each(|slice| super::restart::panic_if_asked("the sweep", slice));
-                sent
-            });
+            let visited = match &mut connection.tls {
+                None => self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| {
+                    writes += 1;
+                    let sent = send(&connection.socket, slices, &mut self.scratch);
+                    #[cfg(test)]
+                    slices.iter().for_each(|slice| super::restart::panic_if_asked("the sweep", slice));
+                    sent
+                }),
+                Some(channel) => {
+                    let is_sealed = self.fanout.sealed(id).is_some();
+                    self.fanout.visit(id, Tick(self.tick), &mut notice, |slices| {
+                        writes += 1;
+                        if is_sealed {
+                            return send(&connection.socket, slices, &mut self.scratch);
+                        }
+                        let mut sink = Sealing { channel, scratch: &mut self.scratch, sealed: &mut self.sealed };
+                        sink.send(&connection.socket, slices, &mut rest)
+                    })
+                }
+            };
+            if let Some(rest) = rest {
+                self.fanout.owe_sealed(id, rest);
+            }
             self.visited = None;
             if visited.publications > 0 {
                 let counters = self.counters();
@@ -120,6 +139,83 @@ pub(super) fn send(socket: &OwnedFd, slices: &[IoSlice<'_>], scratch: &mut [u8])
     }
 }
 
+/// A sink that makes TLS records of what it takes.
+struct Sealing<'a> {
+    channel: &'a mut Channel,
+    scratch: &'a mut [u8],
+    sealed: &'a mut Vec<u8>,
+}
+
+impl Sealing<'_> {
+    /// As [`send`], a record at a time. `rest` gets what the socket did not take of the last one: it is less than a record,
+    /// however much is pending, so that a slow reader holds no more sealed bytes than that.
+    fn send(&mut self, socket: &OwnedFd, slices: &[IoSlice<'_>], rest: &mut Option<Bytes>) -> Sent {
+        let mut taken = 0;
+        let mut plan = Pending { slices, at: 0 };
+        while let Some(plain) = plan.next_record(&mut self.scratch[..RECORD_BYTES]) {
+            self.sealed.clear();
+            if self.channel.seal(plain, self.sealed).is_err() {
+                return Sent::Dead;
+            }
+            taken += plain.len();
+            let written = match send(socket, &[IoSlice::new(self.sealed)], &mut []) {
+                Sent::Wrote(written) | Sent::Full(written) => written,
+                Sent::Blocked => 0,
+                Sent::Dead => return Sent::Dead,
+            };
+            if written < self.sealed.len() {
+                *rest = Some(Bytes::copy_from_slice(&self.sealed[written..]));
+                return Sent::Full(taken);
+            }
+        }
+        Sent::Wrote(taken)
+    }
+}
+
+/// What is left of a plan.
+struct Pending<'s, 'a> {
+    slices: &'s [IoSlice<'a>],
+    /// Bytes of the first slice that are done with.
+    at: usize,
+}
+
+impl<'s> Pending<'s, '_> {
+    /// The plaintext of the next record: a piece of a slice as it is, if that is large or the last, else several slices
+    /// joined in `room`.
+    fn next_record<'r>(&mut self, room: &'r mut [u8]) -> Option<&'r [u8]>
+    where
+        's: 'r,
+    {
+        let slices = self.slices;
+        let first = &slices.first()?[self.at..];
+        if first.len() >= room.len() || slices.len() == 1 {
+            let record = &first[..first.len().min(room.len())];
+            self.pass(record.len());
+            return Some(record);
+        }
+        let mut joined = 0;
+        while let Some(slice) = self.slices.first() {
+            let piece = &slice[self.at..];
+            let piece = &piece[..piece.len().min(room.len() - joined)];
+            if piece.is_empty() && joined == room.len() {
+                break;
+            }
+            room[joined..joined + piece.len()].copy_from_slice(piece);
+            joined += piece.len();
+            self.pass(piece.len());
+        }
+        Some(&room[..joined])
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
+        if self.slices.first().is_some_and(|first| self.at >= first.len()) {
+            self.slices = &self.slices[1..];
+            self.at = 0;
+        }
+    }
+}
+
 /// Copies `slices` one behind the other to the front of `room` and says how long they are; `None`, and nothing is copied,
 /// if they do not fit.
 fn join(slices: &[IoSlice<'_>], room: &mut [u8]) -> Option<usize> {
@@ -146,6 +242,22 @@ mod tests {
         room.fill(0);
         assert_eq!(join(&slices, &mut room[..5]), None);
         assert_eq!(room, [0; 6]);
+    }
+
+    #[test]
+    fn records_are_full_and_none_is_joined_that_could_go_as_it_is() {
+        let (small, large) = (vec![1; 10], vec![2; 25]);
+        let slices = [&small, &small, &large, &small, &large].map(|slice| IoSlice::new(slice));
+        let whole: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        let mut plan = Pending { slices: &slices, at: 0 };
+        let mut room = vec![0; 20];
+        let (mut all, mut lengths) = (Vec::new(), Vec::new());
+        while let Some(record) = plan.next_record(&mut room) {
+            lengths.push(record.len());
+            all.extend_from_slice(record);
+        }
+        assert_eq!(all, whole);
+        assert_eq!(lengths, [20, 20, 20, 20]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ const FIRST_CAPACITY_BYTES: usize = 64;
 pub(super) struct Assembly {
     is_text: bool,
     is_compressed: bool,
+    /// Frames so far, the one under way included.
+    fragments: u32,
     bytes: Vec<u8>,
     /// Uncompressed text only: how far the bytes are whole, valid characters. Behind it stand at most three bytes of a character
     /// that is still incomplete; they are looked at again with the next piece.
@@ -22,7 +24,16 @@ pub(super) struct Assembly {
 impl Assembly {
     /// Nothing yet of a message that started with `opcode`.
     pub(super) fn new(opcode: OpCode, is_compressed: bool) -> Self {
-        Self { is_text: opcode == OpCode::Text, is_compressed, bytes: Vec::new(), valid_to: 0 }
+        Self { is_text: opcode == OpCode::Text, is_compressed, fragments: 0, bytes: Vec::new(), valid_to: 0 }
+    }
+
+    /// A further frame of it begins; the first one, too. `most` is what it may have.
+    pub(super) fn begin_fragment(&mut self, most: u32) -> Result<(), Violation> {
+        if self.fragments >= most {
+            return Err(Violation::TooManyFragments);
+        }
+        self.fragments += 1;
+        Ok(())
     }
 
     /// Whether its bytes are to be inflated.

@@ -6,7 +6,7 @@ use super::assembly::{self, Assembly};
 use super::close;
 use super::header::{self, Context, Header};
 use super::inflate::{Inflater, wire_limit};
-use super::message::{Message, Step};
+use super::message::{Message, MessageLimits, Step};
 use super::violation::Violation;
 
 /// A strict, resumable decoder of the frames of one client (RFC 6455, server side; RFC 7692 if it was agreed on).
@@ -82,7 +82,8 @@ impl Decoder {
     /// empty input, is also what frees the buffer of a message that had been cut. The payload is unmasked in place, and
     /// a message that lies whole in `input` is lent from there without a copy.
     ///
-    /// `message_limit` bounds one message in bytes, over all its fragments, compressed or not; control frames do not count.
+    /// `limits` bounds one message, in bytes over all its fragments, compressed or not, and in fragments; control frames
+    /// do not count.
     /// What is held of an unfinished compressed message is what came, an eighth more than the limit at most: it is inflated
     /// when it is whole. `inflater` does that, if compression was agreed on; without one RSV1 is refused. It may serve
     /// other decoders between two messages, and must be given to the next call, too, which lets go of its message.
@@ -93,14 +94,14 @@ impl Decoder {
     pub fn next<'a>(
         &'a mut self,
         input: &'a mut [u8],
-        message_limit: usize,
+        limits: MessageLimits,
         mut inflater: Option<&'a mut Inflater>,
     ) -> Result<Step<'a>, Violation> {
         self.let_go();
         if let Some(inflater) = &mut inflater {
             inflater.let_go();
         }
-        let (consumed, found) = match self.walk(input, message_limit, inflater.as_deref_mut()) {
+        let (consumed, found) = match self.walk(input, limits, inflater.as_deref_mut()) {
             Ok(walked) => walked,
             Err(violation) => {
                 self.partial = None;
@@ -183,9 +184,10 @@ impl Decoder {
     fn walk(
         &mut self,
         input: &mut [u8],
-        message_limit: usize,
+        limits: MessageLimits,
         inflater: Option<&mut Inflater>,
     ) -> Result<(usize, Found), Violation> {
+        let message_limit = limits.bytes;
         if input.is_empty() {
             return Ok((0, Found::Nothing));
         }
@@ -207,7 +209,7 @@ impl Decoder {
                 Some(_) | None => Ok((end, Found::InInput { opcode: header.opcode, start })),
             };
         }
-        self.partial.get_or_insert_with(Box::default).walk(input, context, inflater)
+        self.partial.get_or_insert_with(Box::default).walk(input, context, limits.fragments, inflater)
     }
 }
 
@@ -230,6 +232,7 @@ impl Partial {
         &mut self,
         input: &mut [u8],
         context: Context,
+        fragments: u32,
         mut inflater: Option<&mut Inflater>,
     ) -> Result<(usize, Found), Violation> {
         let mut at = 0;
@@ -240,7 +243,7 @@ impl Partial {
                     let (taken, header) = self.read_header(&input[at..], context)?;
                     at += taken;
                     let Some(header) = header else { return Ok((at, Found::Nothing)) };
-                    self.open(header)
+                    self.open(header, fragments)?
                 }
             };
             let end = at + frame.missing_bytes.min(input.len() - at);
@@ -287,11 +290,13 @@ impl Partial {
         }
     }
 
-    fn open(&mut self, header: Header) -> Frame {
-        if !header.is_control() && self.assembly.is_none() {
-            self.assembly = Some(Assembly::new(header.opcode, header.is_compressed));
+    fn open(&mut self, header: Header, fragments: u32) -> Result<Frame, Violation> {
+        let Header { fin, opcode, mask, payload_bytes, .. } = header;
+        if !header.is_control() {
+            let new = || Assembly::new(opcode, header.is_compressed);
+            self.assembly.get_or_insert_with(new).begin_fragment(fragments)?;
         }
-        Frame { fin: header.fin, opcode: header.opcode, mask: header.mask, missing_bytes: header.payload_bytes }
+        Ok(Frame { fin, opcode, mask, missing_bytes: payload_bytes })
     }
 
     /// Adds an unmasked piece of the payload of `frame` to where it belongs.

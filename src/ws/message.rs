@@ -18,6 +18,22 @@ pub enum Message<'a> {
     Close(Option<(u16, &'a str)>),
 }
 
+/// What one message of a client may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// Bytes over all its fragments, compressed or not.
+    pub bytes: usize,
+    /// Frames, at least 1. Those without payload cost bytes that no message has: 6 each, and the walk over them.
+    pub fragments: u32,
+}
+
+impl MessageLimits {
+    /// Only the bytes are limited.
+    pub const fn of_bytes(bytes: usize) -> Self {
+        Self { bytes, fragments: u32::MAX }
+    }
+}
+
 /// How far one call of [`super::Decoder::next`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "the input goes on behind `consumed`"]

@@ -22,6 +22,6 @@ pub use deflate::{Deflater, Tally};
 pub use extension::{Agreement, Malformed, negotiate};
 pub use fastwebsockets::OpCode;
 pub use inflate::Inflater;
-pub use message::{Message, Step};
+pub use message::{Message, MessageLimits, Step};
 pub use violation::Violation;
 pub use window::Window;

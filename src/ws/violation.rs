@@ -18,6 +18,9 @@ pub enum Violation {
     /// buffered, and nothing inflated beyond it.
     #[error("message is over the size limit")]
     MessageTooBig,
+    /// A message has more frames than the limit: close code 1008. The frame over it was not taken in.
+    #[error("message has too many fragments")]
+    TooManyFragments,
 }
 
 impl From<Violation> for CloseReason {
@@ -27,6 +30,7 @@ impl From<Violation> for CloseReason {
             Violation::InvalidUtf8 => Self::InvalidUtf8,
             Violation::InvalidDeflate => Self::InvalidDeflate,
             Violation::MessageTooBig => Self::MessageTooBig,
+            Violation::TooManyFragments => Self::TooManyFragments,
         }
     }
 }
@@ -74,6 +78,7 @@ mod tests {
         assert_eq!(CloseReason::from(Violation::InvalidUtf8).code(), 1007);
         assert_eq!(CloseReason::from(Violation::InvalidDeflate).code(), 1007);
         assert_eq!(CloseReason::from(Violation::MessageTooBig).code(), 1009);
+        assert_eq!(CloseReason::from(Violation::TooManyFragments).code(), 1008);
     }
 
     #[test]

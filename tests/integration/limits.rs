@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use fanfare::admin::counters::Protocol;
 use fanfare::close_reason::CloseReason;
+use fanfare::hub::TopicName;
 use fanfare::refusal::Refusal;
 
-use crate::client::{Heard, Http, Socket, WebSocket, masked, response, upgrade_request};
+use crate::client::{Heard, Http, Response, Socket, WebSocket, masked, response, upgrade_request};
 use crate::deadline::{eventually, eventually_is};
 use crate::hub::TestHub;
 
@@ -72,6 +73,21 @@ fn a_body_of_the_limit_is_published_and_one_byte_more_is_not() {
 }
 
 #[test]
+fn a_message_of_as_many_fragments_as_the_limit_is_published_and_empty_ones_do_not_go_on_for_ever() {
+    let hub = hub("fragments = 3");
+    let mut socket = hub.websocket("/topics/news");
+    for fragment in [masked(0x01, b"a"), masked(0x00, b""), masked(0x80, b"b")] {
+        socket.socket.send(&fragment);
+    }
+    assert_eq!(socket.text(), "ab");
+    for fragment in [masked(0x01, b"a"), masked(0x00, b""), masked(0x00, b""), masked(0x00, b"")] {
+        socket.socket.send(&fragment);
+    }
+    assert_eq!(socket.hear(), Heard::Close(Some((1008, "message has too many fragments".to_owned()))));
+    eventually("it is counted", || hub.closed(Protocol::Topic, CloseReason::TooManyFragments) == 1);
+}
+
+#[test]
 fn a_connection_takes_as_many_topics_as_the_limit() {
     let hub = hub("subscriptions = 3");
     let mut stream = hub.events("/topics/a?also=b&also=c&also=a");
@@ -86,6 +102,26 @@ fn a_connection_takes_as_many_topics_as_the_limit() {
     let answer = WebSocket::try_open(hub.address(), "/topics/a?also=b&also=c&also=d&format=json", &[]).unwrap_err();
     assert_eq!((answer.status, answer.code().as_str()), (400, "bad-parameter"));
     assert!(answer.text().contains("limits.subscriptions"), "{}", answer.text());
+}
+
+#[test]
+fn a_topic_name_of_the_limit_is_taken_and_a_byte_more_is_refused_before_anything_is_made() {
+    let hub = TestHub::start(1, &format!("[limits]\ntopic_name = 6\n[api]\nkeys = [\"k\"]\n{ANYONE}"));
+    let _socket = hub.websocket("/topics/%E8%81%8A%E5%A4%A9");
+    hub.publish("sixsix", "x");
+    let refused = |answer: Response| {
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad-topic-name"));
+        assert!(answer.text().contains("at most 6 bytes, this one has 7"), "{}", answer.text());
+    };
+    refused(hub.http().post("/topics/seven77", "x"));
+    refused(hub.http().get("/topics/seven77"));
+    refused(WebSocket::try_open(hub.address(), "/topics/seven77", &[]).unwrap_err());
+    refused(WebSocket::try_open(hub.address(), "/topics/a?also=seven77&format=json", &[]).unwrap_err());
+    let body = br#"{"channel":"seven77","data":"x"}"#;
+    let answer = hub.http().request("POST", "/api/publish", &[("X-API-Key", "k")], body);
+    assert!(answer.text().contains("at most 6 bytes, this one has 7"), "{}", answer.text());
+    let name = TopicName::new("seven77").unwrap();
+    assert!(hub.server().surface().hub.find(&name).is_none());
 }
 
 #[test]
@@ -212,7 +248,7 @@ fn history_is_cut_to_its_size_and_to_the_budget_of_all_topics() {
 
 #[test]
 fn a_client_that_pings_and_never_reads_is_not_read_on_and_costs_little() {
-    let hub = hub("message = 1000");
+    let hub = hub("message = 1000\ncontrol_rate = 0");
     let mut flooder = WebSocket::open_with_small_buffer(hub.address(), "/topics/news");
     let pings: Vec<u8> = (0..500).flat_map(|_| masked(0x89, &[0; 125])).collect();
     // Until its bytes stay in the kernel, or for 64 MB if they never do.

@@ -3,6 +3,8 @@
 //! Every file starts with what it holds the hub to; every test starts its own hub. See `docs/testing.md`.
 
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 #[expect(dead_code, reason = "shared with the fault tests, which need more of it")]
 mod child;
 #[cfg(test)]
@@ -15,6 +17,8 @@ mod gate;
 mod hub;
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod compression;
 #[cfg(test)]
 mod conformance;
@@ -25,7 +29,11 @@ mod endpoints;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod lifetime;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod listeners;
 #[cfg(test)]
 mod liveness;
 #[cfg(test)]
@@ -41,6 +49,8 @@ mod process;
 #[cfg(test)]
 mod publishing;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod seam;
@@ -50,5 +60,7 @@ mod several_topics;
 mod slow_consumer;
 #[cfg(test)]
 mod stalled_worker;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod write_delay;

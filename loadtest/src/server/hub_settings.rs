@@ -72,6 +72,8 @@ impl HubSettings {
         line("subscriptions", self.subscriptions.map(|count| count.to_string()));
         line("header", self.header_bytes.map(|bytes| bytes.to_string()));
         line("message", self.message_bytes.map(|bytes| bytes.to_string()));
+        // Probes measure with pings, hundreds per second.
+        line("control_rate", Some("0".to_owned()));
         line("\n[liveness]\nping_interval", self.ping_interval_ms.map(ms));
         line("pong_timeout", self.ping_interval_ms.map(ms));
         line("\n[compression]\nenabled", self.compression.then(|| "true".to_owned()));
@@ -92,7 +94,7 @@ mod tests {
     fn a_run_that_needs_nothing_special_gets_one_worker_and_room_for_all() {
         assert_eq!(
             HubSettings::for_connections(30_000).to_toml(4711),
-            "[server]\nlisten = [\"127.0.0.1:4711\"]\nworkers = 1\n\n[limits]\nconnections = 61000\n\n\
+            "[server]\nlisten = [\"127.0.0.1:4711\"]\nworkers = 1\n\n[limits]\nconnections = 61000\ncontrol_rate = 0\n\n\
              [[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = { size = 0 }\n"
         );
     }

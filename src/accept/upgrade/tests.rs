@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::handshake::polled_once;
+use super::super::handshake::{Caller, polled_once};
+use super::super::listener::ListenerId;
 use super::*;
 use crate::api::testing::Rig;
 
@@ -30,13 +31,15 @@ const COMPRESSING: &str = "compression.enabled = true\n";
 const HEAD: &str = "GET /topics/news HTTP/1.1\r\nHost: hub:8000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
+const CALLER: Caller = Caller { listener: ListenerId(0), peer: None };
+
 fn read_both(rig: &Rig, head: &[u8]) -> (Option<InPlace>, Option<InPlace>) {
-    (read(&rig.surface, head), polled_once(&rig.surface, head))
+    (read(&rig.surface, CALLER, head), polled_once(&rig.surface, CALLER, head))
 }
 
 #[test]
 fn the_sample_of_the_rfc_gets_the_answer_of_the_rfc() {
-    let opened = read(&Rig::new(CONFIG).surface, HEAD.as_bytes()).unwrap();
+    let opened = read(&Rig::new(CONFIG).surface, CALLER, HEAD.as_bytes()).unwrap();
     let answer = String::from_utf8(opened.response).unwrap();
     assert!(answer.contains("\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
     assert!(opened.rest.is_empty());
@@ -121,10 +124,10 @@ fn what_is_not_plain_is_left_to_hyper() {
         with("Host: hub:8000", &"X: y\r\n".repeat(HEADERS + 1)[..6 * (HEADERS + 1) - 2]),
         HEAD[..HEAD.len() - 1].to_owned(),
     ] {
-        assert_eq!(read(&rig.surface, head.as_bytes()), None, "{head}");
+        assert_eq!(read(&rig.surface, CALLER, head.as_bytes()), None, "{head}");
     }
     rig.surface.hub.drain();
-    assert_eq!(read(&rig.surface, HEAD.as_bytes()), None, "a hub that drains opens nothing");
+    assert_eq!(read(&rig.surface, CALLER, HEAD.as_bytes()), None, "a hub that drains opens nothing");
 }
 
 fn targets() -> impl Strategy<Value = String> {

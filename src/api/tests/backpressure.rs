@@ -8,6 +8,7 @@ use http_body_util::Full;
 use hyper::Request;
 
 use super::RULES;
+use crate::accept::ListenerId;
 use crate::api::serve;
 use crate::api::testing::Rig;
 use crate::hub::{Letter, WorkerId};
@@ -25,7 +26,7 @@ async fn a_publish_waits_for_room_and_is_then_accepted() {
     let rig = rig("1h");
     assert_eq!(rig.post("/topics/open", "first").await.status(), 200);
     let request = Request::post("/topics/open").body(Full::new(bytes::Bytes::from("second"))).unwrap();
-    let mut second = pin!(serve(&rig.surface, request));
+    let mut second = pin!(serve(&rig.surface, rig.surface.reach(ListenerId(0)), request));
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..3 {
         assert!(second.as_mut().poll(&mut context).is_pending(), "there is no room");

@@ -44,7 +44,7 @@ fn topic(config: &Config, endpoint: &Endpoint, path: &KeyPath, report: &mut Repo
         }
         return;
     };
-    if let Err(error) = TopicName::new(topic) {
+    if let Err(error) = TopicName::new(topic).and_then(|name| name.at_most(config.limits.topic_name)) {
         report.mistake(&path.key("topic"), Mistake::new(format!("`{path}.topic`: {error}")));
     }
     let rules = config.rules_for(topic);

@@ -1,7 +1,7 @@
 //! Publishing open to anyone, on an address that anyone may reach.
 
-use super::super::address::is_private_to_this_machine;
 use super::super::key_path::KeyPath;
+use super::super::listeners::{Listen, SurfaceName};
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::super::topics::PublishRule;
@@ -11,16 +11,26 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     if config.server.anyone_may_publish_from_public_addresses {
         return;
     }
-    let public = config.server.listen.iter().position(|address| !is_private_to_this_machine(address));
-    let (Some(index), Some(opening)) = (public, opening(config)) else { return };
-    let address = config.server.listen[index];
+    let short = config.server.listen.len();
+    // A listener through which nobody can publish is no concern of this rule.
+    let opens = |listen: &Listen| {
+        let publishes = [SurfaceName::Sockets, SurfaceName::Topics].iter().any(|name| listen.surfaces.contains(name));
+        publishes && !listen.address.is_private_to_this_machine()
+    };
+    let everywhere = config.everywhere();
+    let (Some(index), Some(opening)) = (everywhere.iter().position(opens), opening(config)) else { return };
+    let address = &everywhere[index].address;
+    let key = match index.checked_sub(short) {
+        None => KeyPath::of("server").key("listen").index(index),
+        Some(index) => KeyPath::of("listeners").index(index).key("address"),
+    };
     let mistake = Mistake::new(format!("{address} can be reached from outside this machine, and {opening}"))
         .remark("public")
         .fix(
             "listen on 127.0.0.1 behind a proxy, or publish = \"api\", or say that it is meant: \
              server.anyone_may_publish_from_public_addresses = true",
         );
-    report.mistake(&KeyPath::of("server").key("listen").index(index), mistake);
+    report.mistake(&key, mistake);
 }
 
 /// What lets anyone publish, in words.

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::key_path::KeyPath;
+use super::super::listeners::ListenAddress;
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::report::Report;
+use crate::tls::Identity;
 
 /// Where relative paths start from.
 #[derive(Debug)]
@@ -18,6 +20,32 @@ impl Files<'_> {
     /// Makes every path absolute to the directory, adds the keys of `api.keys_file`, and tells what cannot be used.
     pub(super) fn check(&self, config: &mut Config, report: &mut Report<'_>) {
         self.api_keys(config, report);
+        for (index, listen) in config.listeners.iter_mut().enumerate() {
+            let entry = KeyPath::of("listeners").index(index);
+            if let ListenAddress::Unix(path) = &mut listen.address {
+                self.resolve(path);
+            }
+            let Some(tls) = &mut listen.tls else { continue };
+            let before = report.mistakes.len();
+            let tls_key = entry.key("tls");
+            for (index, one) in tls.certificates.iter_mut().enumerate() {
+                let key = tls_key.key("certificates").index(index);
+                for (name, path) in [("certificate", &mut one.certificate), ("key", &mut one.key)] {
+                    self.resolve(path);
+                    kind(path, &key.key(name), Kind::File, report);
+                }
+            }
+            if let Some(path) = &mut tls.client_ca {
+                self.resolve(path);
+                kind(path, &tls_key.key("client_ca"), Kind::File, report);
+            }
+            // Read once, so that what is no certificate is told now and not to the first client.
+            if report.mistakes.len() == before
+                && let Err(error) = Identity::load(tls)
+            {
+                report.mistake(&tls_key, Mistake::new(format!("`{tls_key}`: {error}")));
+            }
+        }
         for (index, endpoint) in config.endpoints.iter_mut().enumerate() {
             let key = KeyPath::of("endpoints").index(index).key("template");
             if let Some(path) = &mut endpoint.template {

@@ -1,10 +1,12 @@
 //! Limits that leave room for nothing, and limits that contradict each other.
 
 use super::super::key_path::KeyPath;
+use super::super::limits::OverRate;
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::super::units::{ByteSize, Span};
 use super::report::Report;
+use crate::hub::TopicName;
 
 /// The smallest head buffer that hyper takes.
 const SMALLEST_HEADER: ByteSize = ByteSize::kib(8);
@@ -27,6 +29,7 @@ pub(super) fn too_many_entries(config: &Config, report: &mut Report<'_>) -> bool
         (KeyPath::of("topics"), config.topics.len()),
         (endpoints.clone(), config.endpoints.len()),
         (KeyPath::of("pages"), config.pages.len()),
+        (KeyPath::of("listeners"), config.listeners.len()),
     ];
     let of_endpoints = config.endpoints.iter().enumerate().flat_map(|(index, endpoint)| {
         let origins = endpoint.origins.as_ref().map_or(0, Vec::len);
@@ -45,7 +48,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     zeros(config, report);
     sizes(config, report);
     let server = KeyPath::of("server");
-    if config.server.listen.is_empty() {
+    if config.server.listen.is_empty() && config.listeners.is_empty() {
         let mistake = Mistake::new("`server.listen` has no address").remark("such as [\"127.0.0.1:8000\"]");
         report.mistake(&server.key("listen"), mistake);
     }
@@ -64,9 +67,13 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
 
 fn zeros(config: &Config, report: &mut Report<'_>) {
     let limits = &config.limits;
-    for (key, value) in
-        [("connections", limits.connections), ("topics", limits.topics), ("subscriptions", limits.subscriptions)]
-    {
+    for (key, value) in [
+        ("connections", limits.connections),
+        ("topics", limits.topics),
+        ("subscriptions", limits.subscriptions),
+        ("topic_name", limits.topic_name),
+        ("fragments", limits.fragments as usize),
+    ] {
         if value == 0 {
             let mistake = Mistake::new(format!("`limits.{key}` is 0")).remark("nothing would ever be let in");
             report.mistake(&KeyPath::of("limits").key(key), mistake);
@@ -103,6 +110,10 @@ fn sizes(config: &Config, report: &mut Report<'_>) {
         let mistake = Mistake::new(format!("`limits.message` is {}", sizes.message));
         report.mistake(&message, mistake.remark(format!("at most {LARGEST_MESSAGE}")));
     }
+    if sizes.topic_name > TopicName::LIMIT_BYTES {
+        let mistake = Mistake::new(format!("`limits.topic_name` is {}", sizes.topic_name));
+        report.mistake(&limits.key("topic_name"), mistake.remark(format!("at most {}", TopicName::LIMIT_BYTES)));
+    }
     if sizes.header < SMALLEST_HEADER {
         let mistake = Mistake::new(format!("`limits.header` is {}", sizes.header));
         report.mistake(&limits.key("header"), mistake.remark(format!("at least {SMALLEST_HEADER}")));
@@ -118,6 +129,27 @@ fn sizes(config: &Config, report: &mut Report<'_>) {
             ));
             report.mistake_at_written(&[limits.key(key), message.clone()], mistake);
         }
+    }
+    if sizes.over_rate == OverRate::Close && sizes.byte_rate.0 > 0 && sizes.byte_rate.0 < sizes.message.0 {
+        let mistake = Mistake::new(format!(
+            "`limits.byte_rate` ({}) is smaller than one `limits.message` ({})",
+            sizes.byte_rate, sizes.message
+        ));
+        let mistake = mistake.fix(
+            "with `over_rate = \"close\"` such a message would end its connection: raise `limits.byte_rate`, lower \
+             `limits.message`, or set `over_rate = \"pause\"`",
+        );
+        report.mistake_at_written(&[limits.key("byte_rate"), message.clone()], mistake);
+    }
+    let in_time = u128::from(sizes.byte_rate.0) * sizes.message_timeout.0.as_millis() / 1000;
+    if sizes.byte_rate.0 > 0 && !sizes.message_timeout.0.is_zero() && in_time < u128::from(sizes.message.0) {
+        let mistake = Mistake::new(format!(
+            "at `limits.byte_rate` ({}) one `limits.message` ({}) takes longer than `limits.message_timeout` ({})",
+            sizes.byte_rate, sizes.message, sizes.message_timeout
+        ));
+        let mistake =
+            mistake.fix("such a message would end its connection: raise one of the two, or lower `limits.message`");
+        report.mistake_at_written(&[limits.key("byte_rate"), limits.key("message_timeout"), message.clone()], mistake);
     }
     let keeps = config.topics.iter().any(|rules| rules.history.size > 0);
     if keeps && sizes.history_total < sizes.message {

@@ -8,6 +8,7 @@ mod endpoints;
 mod exposure;
 mod files;
 mod limits;
+mod listeners;
 mod log;
 mod origins;
 mod paths;

@@ -7,6 +7,10 @@ use super::report::Report;
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     list(&config.server.origins, &KeyPath::of("server").key("origins"), report);
+    for (index, listen) in config.listeners.iter().enumerate() {
+        let path = KeyPath::of("listeners").index(index).key("origins");
+        list(listen.origins.as_deref().unwrap_or_default(), &path, report);
+    }
     for (index, endpoint) in config.endpoints.iter().enumerate() {
         let path = KeyPath::of("endpoints").index(index).key("origins");
         list(endpoint.origins.as_deref().unwrap_or_default(), &path, report);

@@ -5,7 +5,7 @@ use super::super::key_path::KeyPath;
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::files::Files;
-use super::{compression, endpoints, exposure, limits, log, origins, paths, topics};
+use super::{compression, endpoints, exposure, limits, listeners, log, origins, paths, topics};
 
 /// Mistakes and warnings, with the document that gives them their place.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(in super::super) fn check<'a>(config: &mut Config, document: &'a Document<'a
     if limits::too_many_entries(config, &mut report) {
         return report;
     }
+    listeners::check(config, document, &mut report);
     limits::check(config, &mut report);
     compression::check(config, &mut report);
     log::check(config, &mut report);

@@ -22,8 +22,9 @@ error: unknown key `limits.mesage`
   |
 3 | mesage = \"1MiB\"
   | ^^^^^^ did you mean `message`?
-  = accepted: close_timeout, connections, header, header_timeout, history_total, keep_alive, mailbox, message, \
-outbound_total, publish_wait, subscriptions, topics
+  = accepted: byte_rate, close_timeout, connection_age, connections, connections_per_address, control_rate, \
+fragments, handshakes_per_address, header, header_timeout, history_total, idle_timeout, keep_alive, mailbox, message, \
+message_rate, message_timeout, outbound_total, over_rate, publish_wait, subscriptions, topic_name, topics
 ";
     assert_eq!(complaint, expected);
 }
@@ -237,4 +238,35 @@ fn no_more_mistakes_are_told_than_a_person_reads() {
     let complaint = complaint(&text);
     assert_eq!(complaint.matches("error: ").count(), 20);
     assert!(complaint.contains("There may be more"));
+}
+
+#[test]
+fn limits_of_one_connection_that_leave_room_for_nothing_or_end_what_others_allow_are_refused() {
+    assert_says("limits.topic_name = 0", &["`limits.topic_name` is 0"]);
+    assert_says("limits.topic_name = 256", &["`limits.topic_name` is 256", "at most 255"]);
+    assert_says(
+        "limits.topic_name = 3\nendpoints = [{ path = \"/c\", topic = \"chat\" }]",
+        &["at most 3 bytes, this one has 4"],
+    );
+    assert_says("limits.fragments = 0", &["`limits.fragments` is 0"]);
+    assert_says("limits.over_rate = \"drop\"", &["cannot be \"drop\"", "\"pause\", \"close\""]);
+    let over = "[limits]\nbyte_rate = \"32KiB\"\nover_rate = \"close\"";
+    assert_says(
+        over,
+        &["`limits.byte_rate` (32KiB) is smaller than one `limits.message` (64KiB)", "over_rate = \"pause\""],
+    );
+    let late = "[limits]\nbyte_rate = \"1KiB\"\nmessage_timeout = \"10s\"";
+    assert_says(late, &["takes longer than `limits.message_timeout` (10s)"]);
+}
+
+#[test]
+fn limits_of_one_connection_at_their_edges_are_taken() {
+    for limits in [
+        "topic_name = 1\nfragments = 1",
+        "byte_rate = \"64KiB\"\nover_rate = \"close\"",
+        "byte_rate = \"1KiB\"\nmessage_timeout = \"64s\"",
+        "byte_rate = \"1B\"\nmessage_timeout = \"0s\"",
+    ] {
+        super::config(&format!("[limits]\n{limits}"));
+    }
 }

@@ -161,7 +161,9 @@ impl World {
     }
 
     pub(super) fn has_replies(&self) -> bool {
-        self.clients.iter().any(|client| self.fanout.outbox_bytes(client.id) > 0 || !client.tail.is_empty())
+        self.clients.iter().any(|client| {
+            self.fanout.outbox_bytes(client.id) > 0 || !client.tail.is_empty() || !client.sealed.is_empty()
+        })
     }
 
     pub(super) fn reply(&mut self) {
@@ -180,6 +182,24 @@ impl World {
         let len = if self.random.chance(5) { self.climate.largest_frame } else { self.random.below(60) };
         self.fanout.reply(client.id, frames::reply(client.replies_sent, len));
         client.replies_sent += 1;
+    }
+
+    /// A sink says something of its own.
+    pub(super) fn seal(&mut self) {
+        if let Some(who) = self.someone() {
+            self.seal_for(who);
+        }
+    }
+
+    fn seal_for(&mut self, who: usize) {
+        let client = &mut self.clients[who];
+        if self.fanout.connections[client.id.index].is(Connection::CUT_OFF) {
+            return;
+        }
+        let bytes: Vec<u8> = (0..self.random.below(300)).map(|_| self.random.below(256) as u8).collect();
+        client.sealed.extend_from_slice(&bytes);
+        self.fanout.owe_sealed(client.id, Bytes::from(bytes));
+        assert_eq!(self.fanout.sealed(client.id).is_some(), !client.sealed.is_empty());
     }
 
     pub(super) fn finish(&mut self) {
@@ -255,6 +275,8 @@ impl World {
         let (random, client) = (&mut self.random, &mut self.clients[who]);
         let mut offered = Vec::new();
         let mut taken = 0;
+        let mut is_full = false;
+        let is_sealed = !client.sealed.is_empty();
         let mut notice = |log: LogId, missed: Missed| frames::notice(log, missed);
         let limits = self.climate.settings;
         let visited = self.fanout.visit(id, self.tick, &mut notice, |slices| {
@@ -272,6 +294,11 @@ impl World {
             } else if fate < short + refused {
                 taken = 0;
                 if random.chance(3) { Sent::Dead } else { Sent::Blocked }
+            } else if !is_sealed && fate < short + 2 * refused {
+                // One that makes records of what it takes, of which the socket took not all.
+                is_full = true;
+                taken -= random.below(taken + 1);
+                Sent::Full(taken)
             } else {
                 Sent::Wrote(taken)
             }
@@ -286,10 +313,14 @@ impl World {
         self.tried.deliveries += seen.publications;
         self.tried.cuts += u64::from(!client.tail.is_empty());
         self.tried.short_writes += u64::from(taken < offered.len());
-        client.is_blocked = taken < offered.len();
+        client.is_blocked = is_full || taken < offered.len();
         assert_eq!(client.is_blocked, visited.writer == Writer::Blocked);
+        self.tried.sealed += u64::from(is_full);
+        if is_full {
+            self.seal_for(who);
+        }
         if visited.writer == Writer::Finished {
-            assert!(client.is_finishing);
+            assert!(self.clients[who].is_finishing);
             self.tried.finished += 1;
             self.disconnect(who);
         }

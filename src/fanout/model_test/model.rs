@@ -41,6 +41,8 @@ pub(super) struct Client {
     is_closed: bool,
     pub(super) replies_sent: u64,
     pub(super) replies_seen: u64,
+    /// Bytes that must come next, alone: what the sink has made of what it took.
+    pub(super) sealed: Vec<u8>,
     /// Bytes that must come next: the rest of a frame that was cut.
     pub(super) tail: Vec<u8>,
     /// The publication that `tail` belongs to, and its length.
@@ -69,6 +71,7 @@ impl Client {
             is_closed: false,
             replies_sent: 0,
             replies_seen: 0,
+            sealed: Vec::new(),
             tail: Vec::new(),
             cut: None,
             memberships: BTreeMap::new(),
@@ -89,6 +92,11 @@ impl Client {
     /// `offered` bytes were planned and the first `taken` of them went out.
     pub(super) fn take(&mut self, offered: &[u8], taken: usize) -> Seen {
         let mut seen = Seen::default();
+        if !self.sealed.is_empty() {
+            assert_eq!(offered, self.sealed, "what is sealed comes first, alone and as it is");
+            self.sealed.drain(..taken);
+            return seen;
+        }
         assert!(offered.starts_with(&self.tail), "the rest of a cut frame comes first, as it is");
         let tail = self.tail.len();
         if taken < tail {

@@ -35,6 +35,8 @@ pub(super) struct Tried {
     pub(super) deliveries: u64,
     pub(super) short_writes: u64,
     pub(super) cuts: u64,
+    /// Writes after which the sink had something sealed left.
+    pub(super) sealed: u64,
     pub(super) full: u64,
     pub(super) skipped: u64,
     pub(super) conflated: u64,
@@ -51,6 +53,7 @@ impl Tried {
         self.publications += other.publications;
         self.deliveries += other.deliveries;
         self.full += other.full;
+        self.sealed += other.sealed;
         self.skipped += other.skipped;
         self.conflated += other.conflated;
         self.delays += other.delays;
@@ -101,7 +104,8 @@ impl World {
             12..14 => self.release(),
             14 => self.unsubscribe(),
             15..53 => self.publish(),
-            53..60 => self.reply(),
+            53..59 => self.reply(),
+            59 => self.seal(),
             60 if self.random.chance(50) => self.finish(),
             61 if self.random.chance(30) => self.disconnect_someone(),
             60..72 => self.writable(),
@@ -222,7 +226,7 @@ impl World {
         for client in &self.clients {
             assert!(self.fanout.is_idle(client.id));
             assert_eq!(client.replies_seen, client.replies_sent, "all replies came");
-            assert!(client.tail.is_empty());
+            assert!(client.tail.is_empty() && client.sealed.is_empty());
             let gone = client.is_doomed || client.is_cut_short;
             for membership in client.memberships.values() {
                 assert!(membership.queue.is_empty() || gone, "{membership:?} did not come");

@@ -44,7 +44,7 @@ pub(super) fn feed_inflating(
     let mut scratch = input.to_vec();
     let mut at = 0;
     loop {
-        let step = decoder.next(&mut scratch[at..], limit, inflater.as_deref_mut())?;
+        let step = decoder.next(&mut scratch[at..], MessageLimits::of_bytes(limit), inflater.as_deref_mut())?;
         at += step.consumed;
         let Some(message) = step.message else { break };
         got.push(message.into());
@@ -164,7 +164,7 @@ fn a_whole_message_is_lent_from_the_input_and_nothing_behind_it_is_touched() {
     let before = input.clone();
     let mut decoder = Decoder::new();
     let range = input.as_ptr_range();
-    let step = decoder.next(&mut input, LIMIT, None).unwrap();
+    let step = decoder.next(&mut input, MessageLimits::of_bytes(LIMIT), None).unwrap();
     let Some(Message::Text(message)) = step.message else { panic!("{step:?}") };
     assert!(range.contains(&message.as_ptr()));
     assert_eq!((message, step.consumed), ("Hello", 11));
@@ -184,12 +184,15 @@ fn the_buffer_of_a_cut_message_is_freed_once_it_was_taken() {
     let mut decoder = Decoder::new();
     let mut frame = masked(0x82, [7; 1000]);
     let mut behind = frame.split_off(600);
-    assert_eq!(decoder.next(&mut frame, LIMIT, None), Ok(Step { consumed: 600, message: None }));
+    assert_eq!(
+        decoder.next(&mut frame, MessageLimits::of_bytes(LIMIT), None),
+        Ok(Step { consumed: 600, message: None })
+    );
     assert!(decoder.is_mid_message() && decoder.buffered_bytes() > 592);
-    let step = decoder.next(&mut behind, LIMIT, None).unwrap();
+    let step = decoder.next(&mut behind, MessageLimits::of_bytes(LIMIT), None).unwrap();
     assert_eq!(step, Step { consumed: 408, message: Some(Message::Binary(&[7; 1000])) });
     assert!(!decoder.is_mid_message());
-    assert_eq!(decoder.next(&mut [], LIMIT, None), Ok(Step { consumed: 0, message: None }));
+    assert_eq!(decoder.next(&mut [], MessageLimits::of_bytes(LIMIT), None), Ok(Step { consumed: 0, message: None }));
     assert_eq!(decoder.buffered_bytes(), 0);
 }
 
@@ -380,4 +383,60 @@ fn control_frames_do_not_count_towards_the_limit() {
     let mut got = Vec::new();
     assert_eq!(feed(&mut Decoder::new(), &input, 10, &mut got), Ok(()));
     assert_eq!(got, [Got::Ping(vec![2; 125]), Got::Binary(vec![1; 10])]);
+}
+
+/// A message of `fragments` empty frames, cut into pieces of `piece` bytes.
+fn of_empty_fragments(fragments: usize, most: u32, piece: usize) -> Result<usize, Violation> {
+    let empty = |first| client_frame(first, [1, 2, 3, 4], b"");
+    let mut wire = empty(if fragments == 1 { 0x82 } else { 0x02 });
+    for at in 1..fragments {
+        // A ping between two of them is none of them.
+        wire.extend(empty(0x89));
+        wire.extend(empty(if at + 1 == fragments { 0x80 } else { 0x00 }));
+    }
+    let (mut decoder, mut messages) = (Decoder::new(), 0);
+    let limits = MessageLimits { bytes: LIMIT, fragments: most };
+    for piece in wire.chunks_mut(piece) {
+        let mut at = 0;
+        loop {
+            let step = match decoder.next(&mut piece[at..], limits, None) {
+                Ok(step) => step,
+                Err(violation) => {
+                    assert_eq!(decoder.buffered_bytes(), 0);
+                    return Err(violation);
+                }
+            };
+            at += step.consumed;
+            match step.message {
+                Some(Message::Binary(bytes)) => messages += usize::from(bytes.is_empty()),
+                Some(_) => {}
+                None => break,
+            }
+        }
+    }
+    Ok(messages)
+}
+
+#[test]
+fn a_message_has_as_many_fragments_as_the_limit_and_not_one_more_even_if_they_are_empty() {
+    for piece in [1, 5, usize::MAX] {
+        for most in [1, 2, 7] {
+            assert_eq!(of_empty_fragments(most as usize, most, piece), Ok(1), "{most} in pieces of {piece}");
+            let over = of_empty_fragments(most as usize + 1, most, piece);
+            assert_eq!(over, Err(Violation::TooManyFragments), "{most} and one in pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn the_fragments_of_each_message_are_counted_anew() {
+    let limits = MessageLimits { bytes: LIMIT, fragments: 2 };
+    let (mut decoder, mut messages) = (Decoder::new(), 0);
+    for _ in 0..3 {
+        for first in [0x01, 0x80] {
+            let mut frame = client_frame(first, [1, 2, 3, 4], b"x");
+            messages += usize::from(decoder.next(&mut frame, limits, None).unwrap().message.is_some());
+        }
+    }
+    assert_eq!(messages, 3);
 }

@@ -2,7 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Stream};
 
 use crate::deadline::PATIENCE;
 
@@ -10,6 +17,7 @@ use crate::deadline::PATIENCE;
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
+    tls: Option<Box<ClientConnection>>,
     received: Vec<u8>,
     taken: usize,
 }
@@ -40,18 +48,52 @@ impl Socket {
 
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
+        Self::over_any(stream)
+    }
+
+    /// Over a Unix socket. What is done to it here is done the same way to TCP.
+    #[track_caller]
+    pub(crate) fn connect_unix(path: &Path) -> Self {
+        Self::over_any(OwnedFd::from(UnixStream::connect(path).unwrap()).into())
+    }
+
+    fn over_any(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, received: Vec::new(), taken: 0 }
+        Self { stream, tls: None, received: Vec::new(), taken: 0 }
+    }
+
+    /// Speaks TLS from here on, with whoever has a certificate for `name`.
+    pub(crate) fn with_tls(mut self, config: &Arc<ClientConfig>, name: &str) -> Self {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        self.tls = Some(Box::new(ClientConnection::new(Arc::clone(config), name).unwrap()));
+        self
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(tls) => {
+                let mut stream = Stream::new(&mut **tls, &mut self.stream);
+                stream.write_all(bytes)?;
+                stream.flush()
+            }
+        }
     }
 
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.write(bytes).unwrap();
     }
 
     /// Sends, and does not mind if the hub has closed already.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes)
+        self.write(bytes)
+    }
+
+    /// Sends past TLS.
+    #[track_caller]
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
     }
 
     /// How long a send may take from now on.
@@ -84,7 +126,11 @@ impl Socket {
         self.stream.set_read_timeout(Some(left)).unwrap();
         let mut buffer = [0; 16 * 1024];
         loop {
-            return match self.stream.read(&mut buffer) {
+            let read = match &mut self.tls {
+                None => self.stream.read(&mut buffer),
+                Some(tls) => Stream::new(&mut **tls, &mut self.stream).read(&mut buffer),
+            };
+            return match read {
                 Ok(0) => Filled::End,
                 Ok(count) => {
                     self.received.extend_from_slice(&buffer[..count]);

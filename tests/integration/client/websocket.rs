@@ -103,7 +103,12 @@ impl WebSocket {
     /// Sends a handshake with further headers, and returns a refusal if it is one.
     #[track_caller]
     pub(crate) fn try_open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Result<Self, Response> {
-        let mut socket = Socket::connect(address);
+        Self::try_upgrade(Socket::connect(address), target, headers)
+    }
+
+    /// The same on a connection that there is already.
+    #[track_caller]
+    pub(crate) fn try_upgrade(mut socket: Socket, target: &str, headers: &[(&str, &str)]) -> Result<Self, Response> {
         socket.send(&upgrade_request(target, headers));
         let response = response(&mut socket).expect("the hub closed instead of answering");
         if response.status != 101 {
