@@ -16,7 +16,7 @@ const CONFIG: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 2\n[limits
 
 const BUDGET_BYTES: u64 = 16 << 20;
 
-/// What the process may map, in KiB (`RLIMIT_DATA`). The allocator maps more than it uses, about 145 MiB here whatever the
+/// What the process may map, in KiB (`RLIMIT_DATA`). The allocator maps more than it uses, 143 MiB here whatever the
 /// number of rounds; with 96 MiB it is refused some when less than half of that is resident.
 const DATA_KIB: u64 = 256 << 10;
 

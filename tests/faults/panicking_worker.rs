@@ -17,7 +17,7 @@ use crate::level::descriptors;
 use crate::steady::{TOPIC, alone, beside_these};
 
 const CONFIG: &str = "drain = \"5s\"\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = { size = 10000 }\n\
-    [[endpoints]]\npath = \"/room\"\ntopic = \"room\"\nannounce = { join = \"came\", leave = \"went\" }\n";
+    slow_consumer = { lag = \"64MiB\" }\n[[endpoints]]\npath = \"/room\"\ntopic = \"room\"\nannounce = { join = \"came\", leave = \"went\" }\n";
 
 /// The shard whose worker panics.
 const UNLUCKY: usize = 1;

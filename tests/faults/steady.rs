@@ -68,14 +68,17 @@ pub(crate) fn beside(address: SocketAddr, fault: impl FnOnce()) -> Report {
 /// The same with subscribers that are there already, who have seen nothing yet.
 #[track_caller]
 pub(crate) fn beside_these(address: SocketAddr, subscribers: Vec<WebSocket>, fault: impl FnOnce()) -> Report {
-    let count = subscribers.len() as u64;
     let began = Instant::now();
-    let (over, published, seen) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let (over, published) = (AtomicBool::new(false), AtomicU64::new(0));
+    // How many publications each subscriber has seen.
+    let seen: Vec<_> = subscribers.iter().map(|_| AtomicU64::new(0)).collect();
     thread::scope(|scope| {
-        let readers: Vec<_> = subscribers.into_iter().map(|one| scope.spawn(|| read(one, began, &seen))).collect();
+        let readers = std::iter::zip(subscribers, &seen).map(|(one, seen)| scope.spawn(move || read(one, began, seen)));
+        let readers: Vec<_> = readers.collect();
         let publisher = scope.spawn(|| {
-            // A reader that failed ends it, too: else it would wait for that one.
-            publish(address, began, &over, &published, || seen.load(Ordering::Relaxed) / count);
+            // A subscriber that fails keeps it waiting until it fails as well.
+            let slowest = || seen.iter().map(|one| one.load(Ordering::Relaxed)).min().unwrap_or(u64::MAX);
+            publish(address, began, &over, &published, slowest);
         });
         let _ends = AtEnd(&over);
         let reached = |number: u64| {
@@ -136,14 +139,16 @@ impl Tally {
     }
 }
 
-fn publish(address: SocketAddr, began: Instant, over: &AtomicBool, published: &AtomicU64, seen: impl Fn() -> u64) {
+fn publish(address: SocketAddr, began: Instant, over: &AtomicBool, published: &AtomicU64, slowest: impl Fn() -> u64) {
     let mut publisher = Http::connect(address);
     let mut number = 0;
     let mut intended = began.elapsed();
     while !over.load(Ordering::Relaxed) {
         // An open loop: what is late is published at once, and its lateness counts.
         thread::sleep(intended.saturating_sub(began.elapsed()));
-        eventually("the subscribers keep up", || over.load(Ordering::Relaxed) || seen() + WINDOW >= number);
+        eventually("the subscribers keep up", || {
+            over.load(Ordering::Relaxed) || slowest().saturating_add(WINDOW) >= number
+        });
         number += 1;
         let text = format!("{number} {}", intended.as_micros());
         publisher.publish(TOPIC, format!("{text:PAYLOAD_BYTES$}"));
