@@ -56,7 +56,7 @@ impl Config {
                 ),
                 item(
                     "messages of connections that do not read answers, or send too fast",
-                    "limits.connections",
+                    "limits.connections × 64KiB",
                     times(WAITING.max(limits.header), limits.connections),
                 ),
                 item(

@@ -11,7 +11,7 @@ use crate::config::{Limits, OverRate};
 use crate::fanout::ConnectionId;
 
 /// Bytes read at once where the messages in them may have to wait: what is behind the last one that may pass is held.
-pub(super) const PACED_READ_BYTES: usize = 16 * 1024;
+const PACED_READ_BYTES: usize = 16 * 1024;
 
 /// After this an empty bucket is full, and its meter may go.
 const METER_TICKS: u32 = BURST_SECONDS * (1000 / TICK_MS as u32);

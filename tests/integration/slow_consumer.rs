@@ -48,6 +48,8 @@ fn publish_beside_a_sleeper(hub: &TestHub) {
     let mut readers: Vec<WebSocket> = (0..READERS).map(|_| hub.websocket("/topics/news?format=json")).collect();
     let (over, most, read) = (AtomicBool::new(false), AtomicI64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
+        // Also when an assertion below fails: the scope waits for its threads.
+        let _over = SetWhenDropped(&over);
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 most.fetch_max(hub.outbound_pending_bytes(), Ordering::Relaxed);
@@ -80,6 +82,14 @@ fn publish_beside_a_sleeper(hub: &TestHub) {
     });
     let most = most.into_inner();
     assert!(most <= LAG_BYTES + SLACK_BYTES, "{most} bytes were waiting");
+}
+
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn lost(hub: &TestHub, policy: usize) -> u64 {
