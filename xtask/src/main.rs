@@ -3,7 +3,7 @@
 //! * [`commands::test`]: everything that tests the hub, from unit tests to a real browser;
 //! * [`commands::check`]: everything a commit must satisfy without running it;
 //! * [`commands::fuzz`]: each fuzz target for a while;
-//! * [`commands::loom`]: the hub's concurrent part in every interleaving;
+//! * [`commands::loom`], [`commands::sanitize`], [`commands::miri`]: tests once more, watched by something that sees more;
 //! * [`conformance`]: the Autobahn test suite against endpoints of the hub;
 //! * [`instructions`]: how many instructions the operations of the hot path take.
 //!
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{check, fuzz, loom, test};
+use commands::{check, fuzz, loom, miri, sanitize, test};
 use machine::Place;
 
 /// The project's own commands.
@@ -58,6 +58,16 @@ enum Command {
         #[arg(long, default_value_t = 4)]
         preemptions: u8,
     },
+    /// Run the unit and integration tests with a sanitizer. Needs a nightly compiler.
+    Sanitize {
+        /// Only these; all of them if none is named.
+        sanitizers: Vec<sanitize::Sanitizer>,
+    },
+    /// Interpret the tests of pure code with Miri. Needs a nightly compiler.
+    Miri {
+        /// Only tests with one of these in their names, instead of the usual ones.
+        names: Vec<String>,
+    },
     /// Run the Autobahn test suite against endpoints of the hub, and hold its results to the expected ones.
     Conformance {
         /// The cases to run, as patterns of the suite. A narrowed run does not ask for the full number of cases.
@@ -77,6 +87,8 @@ fn main() -> ExitCode {
         Command::Check => check::run(&place),
         Command::Fuzz { seconds, targets } => fuzz::run(&place, seconds, &targets),
         Command::Loom { preemptions } => loom::run(&place, preemptions),
+        Command::Sanitize { sanitizers } => sanitize::run(&place, &sanitizers),
+        Command::Miri { names } => miri::run(&place, &names),
         Command::Conformance { cases } => conformance::run(&place, &cases),
         Command::Instructions(options) => instructions::run(&place, &options),
     });

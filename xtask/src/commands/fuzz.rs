@@ -3,12 +3,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::machine::{CargoTool, Place};
+use crate::machine::{CargoTool, Nightly, Place};
 use crate::run::{Report, Step};
 
 /// Building a target with coverage and the address sanitizer, from nothing on two cores.
@@ -18,7 +17,7 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 pub(crate) fn run(place: &Place, seconds: u64, only: &[String]) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let Some(path) = CargoTool::Fuzz.install(place, &mut report)? else { return Ok(report) };
-    let fuzz = Fuzz { place, path, nightly: has_nightly() };
+    let fuzz = Fuzz { place, path, nightly: Nightly::exists() };
     let listed = fuzz.step("list the fuzz targets").args(["list"]).run()?;
     if !listed.succeeded {
         report.record(listed, None);
@@ -100,11 +99,6 @@ fn reproduction(target: &str, input: &Path) -> String {
 fn artifact_in(output: &str) -> Option<PathBuf> {
     let line = output.lines().rfind(|line| line.contains("Test unit written to "))?;
     line.split("written to ").last().map(|path| PathBuf::from(path.trim()))
-}
-
-fn has_nightly() -> bool {
-    let version = Command::new("cargo").arg("--version").env("RUSTUP_TOOLCHAIN", "nightly").output();
-    version.context("cargo").is_ok_and(|output| output.status.success())
 }
 
 #[cfg(test)]

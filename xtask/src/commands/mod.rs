@@ -3,5 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod fuzz;
 pub(crate) mod loom;
+pub(crate) mod miri;
+pub(crate) mod sanitize;
 mod smoke;
 pub(crate) mod test;

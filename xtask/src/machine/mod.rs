@@ -2,10 +2,11 @@
 //!
 //! Programs come from the system ([`Program`]): on Debian as root they are installed, elsewhere they are named with
 //! the way to get them. Packages of Python, Node and Cargo go, in pinned versions, into the cache folder of
-//! [`Place`]. Imports only [`run`](crate::run).
+//! [`Place`]. A [`Nightly`] compiler is asked for, never installed. Imports only [`run`](crate::run).
 
 mod apt;
 mod cargo_tool;
+mod nightly;
 mod node_packages;
 mod place;
 mod program;
@@ -14,6 +15,7 @@ mod stamp;
 
 pub(crate) use apt::Archive;
 pub(crate) use cargo_tool::CargoTool;
+pub(crate) use nightly::{Component, Nightly};
 pub(crate) use node_packages::NodePackages;
 pub(crate) use place::Place;
 pub(crate) use program::Program;

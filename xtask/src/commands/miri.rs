@@ -1,0 +1,45 @@
+//! `cargo xtask miri`: pure code, interpreted by a machine that knows what the language does not allow.
+
+use std::time::Duration;
+
+use crate::machine::{Component, Nightly, Place};
+use crate::run::Report;
+
+/// Interpreting takes some hundred times as long as running.
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+/// What is interpreted: code without sockets, in which our dependencies' unsafe code does our work (small vectors, shared
+/// bytes, hash tables, the queues between threads).
+const TESTS: &[&str] = &["fanout::", "hub::"];
+
+/// What is not, among those.
+const SKIPPED: &[&str] = &[
+    // They switch stacks in assembler.
+    "hub::model::",
+    // Many thousand steps, or many megabytes, each: minutes to hours here, and nothing in them that the others lack.
+    "a_canary_passes_through_every_mailbox",
+    "all_workers_see_all_publications",
+    "fanout::tests::memory::",
+    "laggards_never_make_a_log_full",
+    "more_than_128_workers",
+    "nobody_ever_publishes_into_a_topic_that_was_freed",
+    "one_tidy_does_a_bounded_part",
+    "replay_and_live_meet",
+    "under_threads_the_bound_is_passed",
+];
+
+/// Interprets the tests with one of `names` in their names, or those of [`TESTS`].
+pub(crate) fn run(place: &Place, names: &[String]) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    let nightly = Nightly::with(&[Component::Source, Component::Miri])?;
+    let names: Vec<&str> = if names.is_empty() { TESTS.to_vec() } else { names.iter().map(String::as_str).collect() };
+    let test = ["miri", "test", "--locked", "--package", "fanfare", "--lib", "--no-default-features", "--"];
+    let skipped = SKIPPED.iter().flat_map(|name| ["--skip", name]);
+    let step = nightly.cargo(place, "miri", "miri").args(test).args(names).args(skipped);
+    // The tests ask the clock where the code does not.
+    let step = step.env("MIRIFLAGS", "-Zmiri-disable-isolation");
+    // As many cases as take minutes.
+    let step = step.env("PROPTEST_CASES", "4").env("FANFARE_MODEL_OPERATIONS", "900");
+    report.run_tests(step.at_most(DEADLINE))?;
+    Ok(report)
+}
