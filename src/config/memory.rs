@@ -31,6 +31,10 @@ const ANSWERS: ByteSize = ByteSize::mib(64 + 64 + 4 * 16);
 /// its head; see `worker`.
 const WAITING: ByteSize = ByteSize::kib(64);
 
+/// What a TLS connection keeps: an unfinished record or handshake message (32 KiB at most; see `tls`), keys and what was
+/// agreed on. What is sealed and not sent counts in `limits.outbound_total`.
+const TLS: ByteSize = ByteSize::kib(40);
+
 impl MemoryBound {
     /// The sum, saturating.
     pub fn total(&self) -> ByteSize {
@@ -58,6 +62,15 @@ impl Config {
                     "messages of connections that do not read answers, or send too fast",
                     "limits.connections × 64KiB",
                     times(WAITING.max(limits.header), limits.connections),
+                ),
+                item(
+                    "TLS, with records being received",
+                    "limits.connections × 40KiB",
+                    if self.listeners.iter().any(|listen| listen.tls.is_some()) {
+                        times(TLS, limits.connections)
+                    } else {
+                        ByteSize(0)
+                    },
                 ),
                 item(
                     "publications on their way to workers",

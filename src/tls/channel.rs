@@ -14,9 +14,9 @@ pub(crate) const RECORD_BYTES: usize = 16 * 1024;
 /// nonce and tag of TLS 1.2 (RFC 5288 §3). rustls says when it needs more.
 const OVERHEAD_BYTES: usize = 64;
 
-/// Bytes of an unfinished record or handshake message that are kept: the longest handshake message that rustls takes
-/// (64 KiB, a chain of client certificates), in records, and the beginning of one more.
-const PARTIAL_LIMIT_BYTES: usize = 96 * 1024;
+/// Bytes of an unfinished record or handshake message that are kept. A record is at most 16 KiB and 261 bytes; the largest
+/// message of a handshake is a chain of client certificates, of which ten have room. rustls would take 64 KiB.
+const PARTIAL_LIMIT_BYTES: usize = 32 * 1024;
 
 /// One TLS connection, the server's side: records come in, plaintext and records come out. Pure.
 ///
@@ -69,19 +69,21 @@ impl Channel {
     ) -> Result<Heard, rustls::Error> {
         if self.partial.is_empty() {
             let (heard, used) = self.open(records, plain, out)?;
-            self.partial.extend_from_slice(&records[used..]);
-            return Ok(heard);
+            return self.keep(&records[used..]).map(|()| heard);
         }
         let mut joined = std::mem::take(&mut self.partial);
         joined.extend_from_slice(records);
         let (heard, used) = self.open(&mut joined, plain, out)?;
-        if used < joined.len() {
-            if joined.len() - used > PARTIAL_LIMIT_BYTES {
-                return Err(rustls::Error::General("an endless handshake message".to_owned()));
-            }
-            self.partial = joined[used..].to_vec();
+        self.keep(&joined[used..]).map(|()| heard)
+    }
+
+    /// Keeps what is unfinished.
+    fn keep(&mut self, rest: &[u8]) -> Result<(), rustls::Error> {
+        if rest.len() > PARTIAL_LIMIT_BYTES {
+            return Err(rustls::Error::General("an endless handshake message".to_owned()));
         }
-        Ok(heard)
+        self.partial = rest.to_vec();
+        Ok(())
     }
 
     /// Opens the whole records in `bytes`; says how many bytes are done with.

@@ -139,6 +139,27 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
 }
 
 #[test]
+fn an_endless_handshake_message_is_not_gathered() {
+    let (_authority, identity) = usual();
+    let mut channel = Channel::new(identity.config()).unwrap();
+    // A hello of 60 KB, in records of 1,000 bytes.
+    let mut refused_at = None;
+    for number in 0..60 {
+        let mut record = vec![0x16, 3, 1, 0x03, 0xe8];
+        record.resize(5 + 1000, 0);
+        if number == 0 {
+            record[5..9].copy_from_slice(&[1, 0, 0xea, 0x60]);
+        }
+        if channel.receive(&mut record, &mut Vec::new(), &mut Vec::new()).is_err() {
+            refused_at = Some(number);
+            break;
+        }
+        assert!(channel.partial_bytes() <= 32 * 1024);
+    }
+    assert_eq!(refused_at, Some(32));
+}
+
+#[test]
 fn a_client_resumes_with_its_ticket() {
     let (authority, identity) = usual();
     let config = Arc::new(authority.client(None));
