@@ -1,6 +1,7 @@
 //! TLS: whatever is served, is served over it, byte for byte; and what goes wrong in it disturbs nobody else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fanfare::admin::counters::Protocol;
@@ -31,9 +32,15 @@ fn listener(signed: &Signed, more: &str) -> String {
 
 impl SecureHub {
     fn start(workers: usize, config: &str) -> Self {
+        Self::start_with(workers, config, || {})
+    }
+
+    /// With a function that a worker calls a second after 64 handshakes.
+    fn start_with(workers: usize, config: &str, collect: fn()) -> Self {
         let authority = Authority::new();
         let signed = authority.sign("hub", &["hub.example"]);
-        let hub = TestHub::start(workers, &format!("{config}\n{TOPICS}\n{}", listener(&signed, "")));
+        let hub = &format!("{config}\n{TOPICS}\n{}", listener(&signed, ""));
+        let hub = TestHub::start_with(workers, hub, collect);
         let client = Arc::new(authority.client(None));
         Self { hub, client }
     }
@@ -271,6 +278,35 @@ fn a_drain_closes_its_sockets_with_a_code() {
     assert_eq!(socket.close_code(), 1001);
     assert_eq!(socket.hear(), Heard::End);
     hub.hub.drain_and_join(Duration::from_secs(10)).1.unwrap();
+}
+
+#[test]
+fn a_worker_that_panics_closes_its_sockets_with_a_code_behind_the_rest_of_a_record() {
+    static PANICKED: AtomicBool = AtomicBool::new(false);
+    let hub = SecureHub::start_with(1, "", || assert!(PANICKED.swap(true, Ordering::Relaxed), "a test asks for this"));
+    let mut idle = hub.websocket("/topics/other");
+    let mut slow = hub.websocket("/topics/news");
+    // More than the kernel takes: a record is cut.
+    let text = |n: usize| format!("{n:05}{}", "x".repeat(60_000));
+    let count = 400;
+    for n in 0..count {
+        hub.hub.publish("news", text(n));
+    }
+    eventually("something waits for the slow one", || hub.hub.outbound_pending_bytes() > 0);
+    drop((0..70).map(|_| hub.hub.websocket("/topics/other")).collect::<Vec<_>>());
+    eventually("the worker has panicked", || hub.hub.sum(|shard| &shard.restarts) == 1);
+    assert_eq!(idle.closed_with(), 1012);
+    let mut got = 0;
+    let end = loop {
+        match slow.hear() {
+            Heard::Text(received) => assert_eq!(received, text(got), "whole messages in order"),
+            end => break end,
+        }
+        got += 1;
+    };
+    assert!(got < count, "it got everything: nothing was cut");
+    let Heard::Close(Some((code, _))) = end else { panic!("{end:?}") };
+    assert_eq!(code, 1012);
 }
 
 #[test]
