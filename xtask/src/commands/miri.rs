@@ -38,8 +38,8 @@ pub(crate) fn run(place: &Place, names: &[String]) -> anyhow::Result<Report> {
     let step = nightly.cargo(place, "miri", "miri").args(test).args(names).args(skipped);
     // The tests ask the clock where the code does not.
     let step = step.env("MIRIFLAGS", "-Zmiri-disable-isolation");
-    // As many cases as take minutes.
-    let step = step.env("PROPTEST_CASES", "4").env("FANFARE_MODEL_OPERATIONS", "900");
+    // As many cases as take minutes, and as many operations as the model needs to see a bit of everything.
+    let step = step.env("PROPTEST_CASES", "4").env("FANFARE_MODEL_OPERATIONS", "4500");
     report.run_tests(step.at_most(DEADLINE))?;
     Ok(report)
 }
