@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use crate::load::Load;
 
 /// The files that come with this program.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("fanout", include_str!("../scenarios/fanout.toml")),
     ("compression", include_str!("../scenarios/compression.toml")),
     ("topics", include_str!("../scenarios/topics.toml")),
     ("mixed", include_str!("../scenarios/mixed.toml")),
     ("payloads", include_str!("../scenarios/payloads.toml")),
+    ("tls", include_str!("../scenarios/tls.toml")),
     ("wake", include_str!("../scenarios/wake.toml")),
 ];
 

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use rustix::process::Pid;
 
 use crate::report::keep::Keep;
 use crate::server;
+use crate::server::door::Door;
 use crate::server::hub_settings::HubSettings;
 use crate::server::launch::Launched;
 use crate::server::place::Place;
@@ -45,6 +46,8 @@ pub(crate) struct Subject {
 pub(crate) struct Loaded {
     /// Where it is.
     pub(crate) place: Place,
+    /// Where subscribers come in.
+    pub(crate) door: Door,
     /// Its process.
     pub(crate) pid: Pid,
     /// The CPU it was put on.
@@ -57,8 +60,8 @@ pub(crate) struct Loaded {
 
 impl From<Launched> for Loaded {
     fn from(launched: Launched) -> Self {
-        let (place, pid) = (launched.place.clone(), launched.pid());
-        Self { place, pid, cpu: None, is_fresh: true, _launched: Some(launched) }
+        let (place, door, pid) = (launched.place.clone(), launched.door(), launched.pid());
+        Self { place, door, pid, cpu: None, is_fresh: true, _launched: Some(launched) }
     }
 }
 
@@ -73,12 +76,14 @@ impl Subject {
             };
             return Ok(Loaded { cpu: server_cpu, ..launched.into() });
         }
+        ensure!(!settings.tls, "--tls: this program starts the hub itself then: give the hub's program behind --");
         let place = Place::parse(&self.url)?;
         let pid = match self.pid {
             Some(pid) => Pid::from_raw(pid).with_context(|| format!("--pid {pid}: not a process"))?,
             None => server::process::listening_on(place.address.port())?,
         };
-        Ok(Loaded { place, pid, cpu: server_cpu, is_fresh: false, _launched: None })
+        let door = Door::plain(&place);
+        Ok(Loaded { place, door, pid, cpu: server_cpu, is_fresh: false, _launched: None })
     }
 
     /// The hub's program, for runs that must start it themselves.

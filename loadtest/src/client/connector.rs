@@ -2,21 +2,20 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::poller::{Interest, Poller};
 use crate::clock;
-use crate::server::endpoint::Endpoint;
+use crate::server::door::Door;
 use crate::server::place::Place;
-use crate::wire::dialect::{Joining, Standing};
+use crate::wire::dialect::{Dialect, Joining, Standing};
 use crate::wire::handshake::{self, Answer};
-use crate::wire::outbox::{Flushed, Outbox};
+use crate::wire::line::{Flushed, Line, Received};
+use crate::wire::outbox::Outbox;
 
 /// How to connect.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +35,8 @@ pub(crate) struct Dialing {
 /// An open WebSocket connection that is on its topics.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    /// Nonblocking, `TCP_NODELAY`.
-    pub(crate) socket: OwnedFd,
+    /// `TCP_NODELAY`.
+    pub(crate) line: Line,
     /// Bytes that came right behind the handshake, or the last reply that joined it.
     pub(crate) early: Vec<u8>,
     /// Whether messages may come compressed.
@@ -47,7 +46,7 @@ pub(crate) struct Connected {
 struct Opening {
     number: usize,
     key: String,
-    socket: Socket,
+    line: Line,
     request: Outbox,
     answer: Vec<u8>,
     compression: bool,
@@ -62,11 +61,12 @@ enum Stage {
     Joining(Joining),
 }
 
-/// Opens `count` connections; number `n` joins `topics(n)`, at least one. `progress` hears how many have.
+/// Opens `count` connections through `door`, behind which `dialect` is spoken; number `n` joins `topics(n)`, at least one. `progress` hears how many have.
 ///
 /// Errors: the first connection that fails, with its reason; the deadline.
 pub(crate) fn connect_all(
-    endpoint: &Endpoint,
+    door: &Door,
+    dialect: &Dialect,
     dialing: Dialing,
     count: usize,
     topics: impl Fn(usize) -> Vec<String>,
@@ -86,9 +86,9 @@ pub(crate) fn connect_all(
         while started < count
             && let Some(slot) = free.pop()
         {
-            let opening = Opening::start(endpoint, dialing, started, topics(started))
-                .with_context(|| format!("connection {started} to {}", endpoint.place.address))?;
-            poller.add(&opening.socket, slot as u64, Interest::ReadAndWrite)?;
+            let opening = Opening::start(door, dialect, dialing, started, topics(started))
+                .with_context(|| format!("connection {started} to {}", door.place.address))?;
+            poller.add(&opening.line, slot as u64, Interest::ReadAndWrite)?;
             openings[slot] = Some(opening);
             started += 1;
         }
@@ -97,29 +97,28 @@ pub(crate) fn connect_all(
             let slot = event.token as usize;
             let Some(opening) = openings[slot].as_mut() else { continue };
             let number = opening.number;
-            let context = || format!("connection {number} to {}", endpoint.place.address);
-            if event.writable && !opening.request.is_empty() {
-                match opening.request.flush(&opening.socket).with_context(context)? {
-                    Flushed::All => poller.change(&opening.socket, event.token, Interest::Read)?,
+            let context = || format!("connection {number} to {}", door.place.address);
+            if event.writable && opening.has_unsent() {
+                match opening.request.flush(&mut opening.line).with_context(context)? {
+                    Flushed::All => poller.change(&opening.line, event.token, Interest::Read)?,
                     Flushed::Blocked => {}
                 }
             }
             if !event.readable {
                 continue;
             }
-            let standing = opening.read(endpoint)?;
-            if !opening.request.is_empty() {
+            let standing = opening.read(dialect)?;
+            if opening.has_unsent() {
                 // What joins is small, and nothing else waits in the socket: it takes all of it, or tells when it can.
-                match opening.request.flush(&opening.socket).with_context(context)? {
+                match opening.request.flush(&mut opening.line).with_context(context)? {
                     Flushed::All => {}
-                    Flushed::Blocked => poller.change(&opening.socket, event.token, Interest::ReadAndWrite)?,
+                    Flushed::Blocked => poller.change(&opening.line, event.token, Interest::ReadAndWrite)?,
                 }
             }
             if let Some(early) = standing
                 && let Some(opening) = openings[slot].take()
             {
-                done[opening.number] =
-                    Some(Connected { socket: opening.socket.into(), early, compression: opening.compression });
+                done[opening.number] = Some(Connected { line: opening.line, early, compression: opening.compression });
                 free.push(slot);
                 finished += 1;
                 progress(finished);
@@ -150,36 +149,49 @@ pub(crate) fn dial(place: &Place, source_addresses: u8, number: usize) -> Result
     Ok(socket)
 }
 
+/// Adds all that `line` has to `answer`: no event tells of what TLS has opened and nobody has taken.
+pub(crate) fn read_all(line: &mut Line, answer: &mut Vec<u8>) -> io::Result<Received> {
+    let mut buffer = [0; 4096];
+    let mut all = 0;
+    loop {
+        match line.recv(&mut buffer)? {
+            Received::Bytes(count) => {
+                answer.extend_from_slice(&buffer[..count]);
+                all += count;
+                if count < buffer.len() {
+                    return Ok(Received::Bytes(all));
+                }
+            }
+            // If it ended behind something, the next read tells.
+            Received::Nothing | Received::End if all > 0 => return Ok(Received::Bytes(all)),
+            nothing => return Ok(nothing),
+        }
+    }
+}
+
 impl Opening {
-    fn start(endpoint: &Endpoint, dialing: Dialing, number: usize, topics: Vec<String>) -> Result<Self> {
-        let Endpoint { place, dialect } = endpoint;
+    fn start(door: &Door, dialect: &Dialect, dialing: Dialing, number: usize, topics: Vec<String>) -> Result<Self> {
         let key = handshake::key(dialing.run, number as u64);
         let mut request = Outbox::default();
         let path = dialect.path(&topics);
-        request.bytes().extend_from_slice(&handshake::request(&place.authority, &path, &key, dialing.compress));
-        let socket = dial(place, dialing.source_addresses, number)?;
-        Ok(Self {
-            number,
-            key,
-            socket,
-            request,
-            answer: Vec::new(),
-            compression: false,
-            stage: Stage::Handshake(topics),
-        })
+        request.bytes().extend_from_slice(&handshake::request(&door.place.authority, &path, &key, dialing.compress));
+        let line = door.line(dial(&door.place, dialing.source_addresses, number)?.into())?;
+        Ok(Self { number, key, line, request, answer: Vec::new(), compression: false, stage: Stage::Handshake(topics) })
+    }
+
+    /// Whether something waits for room in the socket.
+    fn has_unsent(&self) -> bool {
+        !self.request.is_empty() || self.line.has_unsent()
     }
 
     /// Reads what is there; returns what is left of it once the connection is on its topics.
-    fn read(&mut self, endpoint: &Endpoint) -> Result<Option<Vec<u8>>> {
-        let mut buffer = [0; 4096];
-        match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => {
+    fn read(&mut self, dialect: &Dialect) -> Result<Option<Vec<u8>>> {
+        let received = read_all(&mut self.line, &mut self.answer);
+        match received.with_context(|| format!("connection {}", self.number))? {
+            Received::Bytes(_) => {}
+            Received::Nothing => return Ok(None),
+            Received::End => {
                 bail!("connection {}: the server closed it during the handshake (over its limits?)", self.number)
-            }
-            Ok((count, _)) => self.answer.extend_from_slice(&buffer[..count]),
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
-            Err(error) => {
-                return Err(io::Error::from(error)).with_context(|| format!("connection {}", self.number));
             }
         }
         if let Stage::Handshake(topics) = &mut self.stage {
@@ -193,10 +205,10 @@ impl Opening {
             };
             self.answer.drain(..head_bytes);
             let topics = std::mem::take(topics);
-            self.stage = Stage::Joining(Joining::begin(&endpoint.dialect, topics, self.request.bytes()));
+            self.stage = Stage::Joining(Joining::begin(dialect, topics, self.request.bytes()));
         }
         let Stage::Joining(joining) = &mut self.stage else { return Ok(None) };
-        match joining.read(&endpoint.dialect, &mut self.answer, self.request.bytes()) {
+        match joining.read(dialect, &mut self.answer, self.request.bytes()) {
             Standing::Waiting => Ok(None),
             Standing::Joined(early) => Ok(Some(early)),
             Standing::Refused(why) => bail!("connection {}: not let in: {why}", self.number),

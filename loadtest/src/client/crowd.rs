@@ -69,6 +69,8 @@ pub(crate) struct Gathered {
     pub(crate) members: Vec<SubscriberId>,
     /// How long each took, from the SYN to the answer.
     pub(crate) took: Histogram<u64>,
+    /// How many of them resumed TLS.
+    pub(crate) resumed: usize,
     /// From the first SYN to the last answer.
     pub(crate) all_took_s: f64,
 }
@@ -148,7 +150,7 @@ impl Crowd {
         }
         let mut members = vec![None; topics.len()];
         let mut took = report::latency_histogram();
-        let (mut done, mut open) = (Vec::new(), 0);
+        let (mut done, mut open, mut resumed) = (Vec::new(), 0, 0);
         while dialer.is_busy() {
             let steps = if self.schedule.is_some() { STEPS_BESIDE_TRAFFIC } else { STEPS_ALONE };
             dialer.turn(steps, &mut done)?;
@@ -156,6 +158,7 @@ impl Crowd {
                 match outcome {
                     Dialled::Open { number, connected, took_ns } => {
                         took.saturating_record(took_ns);
+                        resumed += usize::from(connected.line.is_resumed());
                         members[number as usize] = Some(self.join(topics[number as usize], connected)?);
                         open += 1;
                     }
@@ -177,7 +180,7 @@ impl Crowd {
         for (&member, &topic) in members.iter().zip(&topics) {
             self.publishers[topic as usize].get_or_insert(member);
         }
-        Ok(Gathered { members, took, all_took_s })
+        Ok(Gathered { members, took, resumed, all_took_s })
     }
 
     /// Publishes so many times a second from now on, over all topics in turn.

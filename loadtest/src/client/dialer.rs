@@ -6,16 +6,14 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context as _, Result};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
-use socket2::Socket;
 
 use crate::client::connector::{self, Connected};
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::clock;
-use crate::server::place::Place;
+use crate::server::door::Door;
 use crate::wire::handshake::{self, Answer};
-use crate::wire::outbox::{Flushed, Outbox};
+use crate::wire::line::{Flushed, Line, Received};
+use crate::wire::outbox::Outbox;
 
 /// Every connection asks with this key: a server that answers a fixed 101 answers them all, and no hub remembers keys.
 pub(crate) fn the_key() -> String {
@@ -56,7 +54,7 @@ pub(crate) enum Dialled {
 
 /// Connections on their way to one server.
 pub(crate) struct Dialer {
-    place: Place,
+    door: Door,
     source_addresses: u8,
     kind: Wanted,
     key: String,
@@ -70,18 +68,18 @@ pub(crate) struct Dialer {
 
 struct Opening {
     number: u32,
-    socket: Socket,
+    line: Line,
     request: Outbox,
     answer: Vec<u8>,
     start_ns: u64,
 }
 
 impl Dialer {
-    /// Dials `place`, at most `concurrency` handshakes at once, from so many source addresses.
-    pub(crate) fn new(place: &Place, kind: Wanted, source_addresses: u8, concurrency: usize) -> Result<Self> {
+    /// Dials `door`, at most `concurrency` handshakes at once, from so many source addresses.
+    pub(crate) fn new(door: &Door, kind: Wanted, source_addresses: u8, concurrency: usize) -> Result<Self> {
         let slots = concurrency.max(1);
         Ok(Self {
-            place: place.clone(),
+            door: door.clone(),
             source_addresses,
             kind,
             key: the_key(),
@@ -120,7 +118,7 @@ impl Dialer {
             begun += 1;
             match Opening::start(self, number, &path) {
                 Ok(opening) => {
-                    self.poller.add(&opening.socket, slot as u64, Interest::ReadAndWrite)?;
+                    self.poller.add(&opening.line, slot as u64, Interest::ReadAndWrite)?;
                     self.openings[slot] = Some(opening);
                 }
                 Err(error) => {
@@ -145,13 +143,18 @@ impl Dialer {
         let Some(opening) = self.openings[slot].as_mut() else { return Ok(()) };
         let number = opening.number;
         let mut progress = || -> Result<Option<(usize, bool)>> {
-            if event.writable && !opening.request.is_empty() {
-                match opening.request.flush(&opening.socket)? {
-                    Flushed::All => self.poller.change(&opening.socket, event.token, Interest::Read)?,
+            if event.writable && opening.has_unsent() {
+                match opening.request.flush(&mut opening.line)? {
+                    Flushed::All => self.poller.change(&opening.line, event.token, Interest::Read)?,
                     Flushed::Blocked => {}
                 }
             }
-            if event.readable { opening.read(self.kind, &self.key) } else { Ok(None) }
+            let read = if event.readable { opening.read(self.kind, &self.key)? } else { None };
+            // What TLS answers by itself is small: the socket takes it, or tells when it can.
+            if opening.line.has_unsent() && opening.line.flush()? == Flushed::Blocked {
+                self.poller.change(&opening.line, event.token, Interest::ReadAndWrite)?;
+            }
+            Ok(read)
         };
         match progress() {
             Ok(None) => return Ok(()),
@@ -159,10 +162,10 @@ impl Dialer {
                 if let Some(opening) = self.openings[slot].take() {
                     let early = opening.answer[head_bytes..].to_vec();
                     let took_ns = clock::now_ns() - opening.start_ns;
-                    self.poller.remove(&opening.socket)?;
+                    self.poller.remove(&opening.line)?;
                     done.push(Dialled::Open {
                         number,
-                        connected: Connected { socket: opening.socket.into(), early, compression },
+                        connected: Connected { line: opening.line, early, compression },
                         took_ns,
                     });
                 }
@@ -187,10 +190,12 @@ impl AsFd for Dialer {
 impl Opening {
     fn start(dialer: &Dialer, number: u32, path: &str) -> Result<Self> {
         let start_ns = clock::now_ns();
-        let socket = connector::dial(&dialer.place, dialer.source_addresses, number as usize)
-            .with_context(|| format!("connecting to {}", dialer.place.address))?;
+        let Door { place, .. } = &dialer.door;
+        let socket = connector::dial(place, dialer.source_addresses, number as usize)
+            .with_context(|| format!("connecting to {}", place.address))?;
+        let line = dialer.door.line(socket.into())?;
         let mut request = Outbox::default();
-        let authority = &dialer.place.authority;
+        let authority = &place.authority;
         *request.bytes() = match dialer.kind {
             Wanted::WebSocket => handshake::request(authority, path, &dialer.key, false),
             Wanted::CompressedWebSocket => handshake::request(authority, path, &dialer.key, true),
@@ -198,17 +203,20 @@ impl Opening {
                 format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n").into_bytes()
             }
         };
-        Ok(Self { number, socket, request, answer: Vec::new(), start_ns })
+        Ok(Self { number, line, request, answer: Vec::new(), start_ns })
+    }
+
+    /// Whether something waits for room in the socket.
+    fn has_unsent(&self) -> bool {
+        !self.request.is_empty() || self.line.has_unsent()
     }
 
     /// Reads what is there; says how long the head was once the connection is open, and whether compression was agreed on.
     fn read(&mut self, kind: Wanted, key: &str) -> Result<Option<(usize, bool)>> {
-        let mut buffer = [0; 4096];
-        match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => anyhow::bail!("the server closed the connection during the handshake"),
-            Ok((count, _)) => self.answer.extend_from_slice(&buffer[..count]),
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        match connector::read_all(&mut self.line, &mut self.answer)? {
+            Received::Bytes(_) => {}
+            Received::Nothing => return Ok(None),
+            Received::End => anyhow::bail!("the server closed the connection during the handshake"),
         }
         match kind {
             Wanted::WebSocket | Wanted::CompressedWebSocket => match handshake::judge_answer(&self.answer, key) {
@@ -234,6 +242,8 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
+    use crate::server::place::Place;
+
     fn outcome(dialer: &mut Dialer) -> Dialled {
         let deadline_ns = clock::now_ns() + 10_000_000_000;
         let mut done = Vec::new();
@@ -248,9 +258,9 @@ mod tests {
     #[test]
     fn a_port_where_nobody_listens_fails_that_connection_only() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let place = Place::local(listener.local_addr().unwrap().port());
+        let door = Door::plain(&Place::local(listener.local_addr().unwrap().port()));
         drop(listener);
-        let mut dialer = Dialer::new(&place, Wanted::WebSocket, 1, 4).unwrap();
+        let mut dialer = Dialer::new(&door, Wanted::WebSocket, 1, 4).unwrap();
         dialer.order(7, "/topics/a".to_owned());
         assert!(matches!(outcome(&mut dialer), Dialled::Failed { number: 7, .. }));
         assert!(!dialer.is_busy());
@@ -259,8 +269,8 @@ mod tests {
     #[test]
     fn what_comes_behind_the_answer_is_kept() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let place = Place::local(listener.local_addr().unwrap().port());
-        let mut dialer = Dialer::new(&place, Wanted::WebSocket, 1, 4).unwrap();
+        let door = Door::plain(&Place::local(listener.local_addr().unwrap().port()));
+        let mut dialer = Dialer::new(&door, Wanted::WebSocket, 1, 4).unwrap();
         dialer.order(3, "/topics/a".to_owned());
         let mut done = Vec::new();
         dialer.turn(8, &mut done).unwrap();

@@ -12,3 +12,4 @@ pub(crate) mod probe;
 pub(crate) mod publisher;
 pub(crate) mod request;
 pub(crate) mod subscriber;
+pub(crate) mod tickets;

@@ -1,11 +1,8 @@
 //! Sends publications: as frames on a subscriber's own connection, or as `POST`s on a connection kept alive per lane.
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 
 use crate::client::connector;
 use crate::client::poller::{Interest, Poller, Ready};
@@ -14,7 +11,8 @@ use crate::clock;
 use crate::server::endpoint::Endpoint;
 use crate::verify::{LaneId, Ledger, SubscriberId};
 use crate::wire::handshake::{HEAD_LIMIT_BYTES, head_of, header};
-use crate::wire::outbox::{Flushed, Outbox};
+use crate::wire::line::{Flushed, Line, Received};
+use crate::wire::outbox::Outbox;
 use crate::wire::stamp::{Payloads, Stamp};
 
 /// The longest answer to a `POST` that is read, in bytes.
@@ -50,7 +48,7 @@ enum By {
 /// A keep-alive connection that publishes on one lane.
 #[derive(Debug)]
 struct HttpPublisher {
-    socket: OwnedFd,
+    line: Line,
     outbox: Outbox,
     blocked: bool,
     answers: Vec<u8>,
@@ -71,11 +69,11 @@ impl Publishers {
             PublishBy::Ws => By::WebSocket,
             PublishBy::Http => {
                 let publishers = (0..ledger.lane_count()).map(|lane| {
-                    let socket = OwnedFd::from(connector::dial(&endpoint.place, 1, 0).context("publisher")?);
+                    let line = Line::plain(connector::dial(&endpoint.place, 1, 0).context("publisher")?.into());
                     // Not connected yet, perhaps: it counts as blocked, so that nothing is written before it is.
-                    fleet.poller().add(&socket, FIRST_OTHER_TOKEN + u64::from(lane), Interest::ReadAndWrite)?;
+                    fleet.poller().add(&line, FIRST_OTHER_TOKEN + u64::from(lane), Interest::ReadAndWrite)?;
                     let outbox = Outbox::default();
-                    Ok(HttpPublisher { socket, outbox, blocked: true, answers: Vec::new(), unanswered: 0 })
+                    Ok(HttpPublisher { line, outbox, blocked: true, answers: Vec::new(), unanswered: 0 })
                 });
                 By::Http(publishers.collect::<Result<_>>()?)
             }
@@ -146,10 +144,10 @@ impl Publishers {
 
 impl HttpPublisher {
     fn flush(&mut self, lane: LaneId, poller: &Poller) -> Result<()> {
-        let blocked = self.outbox.flush(&self.socket).context("publisher")? == Flushed::Blocked;
+        let blocked = self.outbox.flush(&mut self.line).context("publisher")? == Flushed::Blocked;
         if blocked != self.blocked {
             let interest = if blocked { Interest::ReadAndWrite } else { Interest::Read };
-            poller.change(&self.socket, FIRST_OTHER_TOKEN + u64::from(lane.0), interest)?;
+            poller.change(&self.line, FIRST_OTHER_TOKEN + u64::from(lane.0), interest)?;
             self.blocked = blocked;
         }
         Ok(())
@@ -157,11 +155,10 @@ impl HttpPublisher {
 
     fn read(&mut self) -> Result<()> {
         let mut buffer = [0; 16 * 1024];
-        match recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => bail!("the server closed a publisher's connection, {} answers missing", self.unanswered),
-            Ok((count, _)) => self.answers.extend_from_slice(&buffer[..count]),
-            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
-            Err(error) => return Err(error).context("publisher"),
+        match self.line.recv(&mut buffer).context("publisher")? {
+            Received::Bytes(count) => self.answers.extend_from_slice(&buffer[..count]),
+            Received::Nothing => return Ok(()),
+            Received::End => bail!("the server closed a publisher's connection, {} answers missing", self.unanswered),
         }
         let mut at = 0;
         while let Some(length) = answer_length(&self.answers[at..])? {

@@ -3,11 +3,7 @@
 //! A subscriber can publish too: what a client sends on a topic's URL is published there. So the publisher of a run is
 //! one of its subscribers, and every delivery the server makes is one that is verified.
 
-use std::os::fd::OwnedFd;
-
 use anyhow::Result;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 
 use crate::client::connector::Connected;
 use crate::client::poller::{Interest, Poller, Ready};
@@ -17,7 +13,8 @@ use crate::wire::dialect::{Dialect, Event};
 use crate::wire::frame::{self, Opcode, Writer};
 use crate::wire::inbox::Inbox;
 use crate::wire::inflated::{Inflated, Tally};
-use crate::wire::outbox::{Flushed, Outbox};
+use crate::wire::line::{Flushed, Line, Received};
+use crate::wire::outbox::Outbox;
 
 /// Bytes asked of a socket at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -85,7 +82,7 @@ enum Reading {
 #[derive(Debug)]
 struct Member {
     /// `None` once the connection has ended.
-    socket: Option<OwnedFd>,
+    line: Option<Line>,
     inbox: Inbox,
     outbox: Outbox,
     /// Whether the poller waits for room to write.
@@ -116,15 +113,15 @@ impl Fleet {
 
     /// Takes over more connections, numbered on.
     pub(crate) fn extend(&mut self, connections: Vec<Connected>) -> Result<()> {
-        for Connected { socket, early, compression } in connections {
+        for Connected { line, early, compression } in connections {
             let subscriber = SubscriberId(self.members.len() as u32);
-            self.poller.add(&socket, u64::from(subscriber.0), Interest::ReadEdge)?;
+            self.poller.add(&line, u64::from(subscriber.0), Interest::ReadEdge)?;
             if !early.is_empty() {
                 self.early.push(subscriber);
             }
             let inbox = Inbox::starting_with(early);
             self.members.push(Member {
-                socket: Some(socket),
+                line: Some(line),
                 inbox,
                 outbox: Outbox::default(),
                 blocked: false,
@@ -157,7 +154,7 @@ impl Fleet {
 
     /// Whether the connection of `subscriber` is there.
     pub(crate) fn is_open(&self, subscriber: SubscriberId) -> bool {
-        self.members[subscriber.index()].socket.is_some()
+        self.members[subscriber.index()].line.is_some()
     }
 
     /// Reads nothing more from `subscriber`, as a client does that hangs.
@@ -175,28 +172,28 @@ impl Fleet {
 
     /// Ends the connection of `subscriber` without a word: [`Watch::closed`] is not called.
     pub(crate) fn drop_connection(&mut self, subscriber: SubscriberId) {
-        self.members[subscriber.index()].socket = None;
+        self.members[subscriber.index()].line = None;
     }
 
     /// Sends what waits for `subscriber`; the rest goes out during later turns.
     pub(crate) fn flush(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<()> {
         let member = &mut self.members[subscriber.index()];
-        let Some(socket) = &member.socket else {
+        let Some(line) = &mut member.line else {
             member.outbox.bytes().clear();
             return Ok(());
         };
-        match member.outbox.flush(socket) {
+        match member.outbox.flush(line) {
             Ok(flushed) => {
                 let blocked = flushed == Flushed::Blocked;
                 if blocked != member.blocked {
                     let interest = if blocked { Interest::ReadAndWriteEdge } else { Interest::ReadEdge };
-                    self.poller.change(socket, u64::from(subscriber.0), interest)?;
+                    self.poller.change(line, u64::from(subscriber.0), interest)?;
                     member.blocked = blocked;
                 }
             }
             Err(error) => {
                 // What can still be read is read no more: a connection that cannot be written is over.
-                member.socket = None;
+                member.line = None;
                 watch.closed(subscriber, format!("write: {error}"));
             }
         }
@@ -237,15 +234,15 @@ impl Fleet {
 
     fn read(&mut self, subscriber: SubscriberId, watch: &mut impl Watch) -> Result<Reading> {
         let member = &mut self.members[subscriber.index()];
-        let Some(socket) = &member.socket else { return Ok(Reading::Nothing) };
+        let Some(line) = &mut member.line else { return Ok(Reading::Nothing) };
         let start = member.inbox.restore(&mut self.scratch);
-        let outcome = recv(socket, &mut self.scratch[start..], RecvFlags::DONTWAIT);
+        let outcome = line.recv(&mut self.scratch[start..]);
         let read_ns = clock::now_ns();
         // Nothing read is no reason to forget the beginning of a frame.
         let (filled, ending) = match outcome {
-            Ok((0, _)) => (start, Some("the server closed the connection without a close frame".to_owned())),
-            Ok((count, _)) => (start + count, None),
-            Err(Errno::AGAIN | Errno::INTR) => (start, None),
+            Ok(Received::Bytes(count)) => (start + count, None),
+            Ok(Received::Nothing) => (start, None),
+            Ok(Received::End) => (start, Some("the server closed the connection without a close frame".to_owned())),
             Err(error) => (start, Some(format!("read: {error}"))),
         };
         let reading = match filled {
@@ -311,11 +308,11 @@ impl Fleet {
         if let Err(malformed) = drained {
             ending = Some(format!("malformed frame: {malformed:?}"));
         }
-        let owes_pong = outbox.len() > waiting;
+        let owes = outbox.len() > waiting || member.line.as_ref().is_some_and(Line::has_unsent);
         if let Some(why) = ending {
-            member.socket = None;
+            member.line = None;
             watch.closed(subscriber, why);
-        } else if owes_pong {
+        } else if owes {
             self.flush(subscriber, watch)?;
         }
         Ok(())

@@ -148,7 +148,7 @@ pub(crate) fn run(churn: &Churn, server: &Loaded) -> Result<ChurnReport> {
     let all = churn.subscribers + churn.guests();
     progress.stage("connecting", u64::from(all));
     let mut crowd = Crowd::new(churn.topics, churn.payload_bytes, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, churn.source_addresses, 256)?;
+    let mut dialer = Dialer::new(&server.door, Wanted::WebSocket, churn.source_addresses, 256)?;
     let gathered =
         crowd.gather(&mut dialer, &churn.topic_prefix, (0..all).map(|n| n % churn.topics), |_, open, _| {
             progress.at(open as u64);

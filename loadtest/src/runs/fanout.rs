@@ -44,7 +44,8 @@ pub(crate) fn run(label: &str, scenario: &Scenario, site: &Site) -> Result<Repor
     progress.stage("connecting", u64::from(scenario.subscribers));
     let seating = scenario.seating();
     let connections = connector::connect_all(
-        endpoint,
+        &site.door,
+        dialect,
         scenario.dialing(run),
         scenario.subscribers as usize,
         |number| scenario.topics_of(&seating, number),

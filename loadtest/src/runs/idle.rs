@@ -68,6 +68,9 @@ pub(crate) struct Idle {
     /// Offer permessage-deflate, which a hub that is started then has switched on
     #[arg(long)]
     pub(crate) compress: bool,
+    /// Connect over TLS; needs HUB, without CONFIG
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Handshakes at once
     #[arg(long, default_value_t = Idle::default().concurrency)]
     pub(crate) concurrency: usize,
@@ -107,6 +110,7 @@ impl Default for Idle {
             subscriptions: 1,
             over: Over::Ws,
             compress: false,
+            tls: false,
             concurrency: 64,
             look_every_ms: 20,
             settle_s: 2.0,
@@ -175,6 +179,7 @@ impl Idle {
             subscriptions: (self.subscriptions > 1).then_some(self.subscriptions),
             header_bytes: (self.subscriptions > 1).then_some(HEAD_LIMIT_BYTES),
             compression: self.compress,
+            tls: self.tls,
             ..HubSettings::for_connections(all)
         }
     }
@@ -285,7 +290,7 @@ pub(crate) fn run(idle: &Idle, server: &Loaded) -> Result<IdleReport> {
         }
         Over::Sse => (Connections::Streams(Streams::default()), Wanted::EventStream),
     };
-    let mut dialer = Dialer::new(&server.place, kind, idle.source_addresses, idle.concurrency)?;
+    let mut dialer = Dialer::new(&server.door, kind, idle.source_addresses, idle.concurrency)?;
     let paths = |from: u32, to: u32| (from..to).map(|number| idle.path(number));
     connections.open(&mut dialer, paths(0, idle.first_connections), |_, _, _| Ok(()))?;
     connections.rest(idle.settle_s)?;
@@ -371,11 +376,12 @@ fn wait_until_gone(pid: Pid, mut memory: Memory, connections: &mut Connections) 
 impl fmt::Display for IdleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
-        let Idle { connections, topics, subscriptions, first_connections, concurrency, settle_s, after_s, .. } =
+        let Idle { connections, topics, subscriptions, first_connections, concurrency, settle_s, after_s, tls, .. } =
             &self.run;
+        let over = if *tls { " over TLS" } else { "" };
         writeln!(
             f,
-            "idle: {connections} connections on {topics} topic(s), {subscriptions} each, {concurrency} handshakes at \
+            "idle: {connections} connections{over} on {topics} topic(s), {subscriptions} each, {concurrency} handshakes at \
              once, behind the first {first_connections}"
         )?;
         for step in &self.steps {

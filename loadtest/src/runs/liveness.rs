@@ -149,7 +149,7 @@ pub(crate) fn run(liveness: &Liveness, subject: &Subject) -> Result<LivenessRepo
 
 fn measure(liveness: &Liveness, server: &Loaded) -> Result<Exchange> {
     let mut crowd = Crowd::new(1, PAYLOAD_BYTES, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, liveness.source_addresses, liveness.concurrency)?;
+    let mut dialer = Dialer::new(&server.door, Wanted::WebSocket, liveness.source_addresses, liveness.concurrency)?;
     let topics = (0..liveness.connections).map(|_| 0);
     crowd.gather(&mut dialer, &liveness.topic_prefix, topics, |_, _, _| Ok(())).context("connecting")?;
     // Until everyone has been pinged once, pings are fewer than they will be.

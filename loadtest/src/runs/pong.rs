@@ -116,7 +116,7 @@ pub(crate) fn run(pong: &Pong, server: &Loaded) -> Result<PongReport> {
     let progress = Progress::new("pong");
     progress.stage("connecting", u64::from(pong.subscribers));
     let mut crowd = Crowd::new(1, pong.payload_bytes, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, pong.source_addresses, pong.concurrency)?;
+    let mut dialer = Dialer::new(&server.door, Wanted::WebSocket, pong.source_addresses, pong.concurrency)?;
     crowd.gather(&mut dialer, &pong.topic_prefix, (0..pong.subscribers).map(|_| 0), |_, open, _| {
         progress.at(open as u64);
         Ok(())

@@ -153,7 +153,7 @@ pub(crate) fn run(restart: &Restart, subject: &Subject) -> Result<RestartReport>
     let progress = Progress::new("restart");
     progress.stage("connecting", u64::from(restart.subscribers));
     let mut crowd = Crowd::new(1, restart.payload_bytes, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, restart.source_addresses, restart.concurrency)?;
+    let mut dialer = Dialer::new(&server.door(), Wanted::WebSocket, restart.source_addresses, restart.concurrency)?;
     let everyone = (0..restart.subscribers).map(|_| 0);
     let first = crowd.gather(&mut dialer, &restart.topic_prefix, everyone, |_, open, _| {
         progress.at(open as u64);

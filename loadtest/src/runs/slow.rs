@@ -158,7 +158,7 @@ pub(crate) fn run(slow: &Slow, server: &Loaded) -> Result<SlowReport> {
     let progress = Progress::new("slow");
     progress.stage("connecting", u64::from(slow.subscribers));
     let mut crowd = Crowd::new(1, slow.payload_bytes, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, slow.source_addresses, slow.concurrency)?;
+    let mut dialer = Dialer::new(&server.door, Wanted::WebSocket, slow.source_addresses, slow.concurrency)?;
     let gathered = crowd.gather(&mut dialer, &slow.topic_prefix, (0..slow.subscribers).map(|_| 0), |_, open, _| {
         progress.at(open as u64);
         Ok(())

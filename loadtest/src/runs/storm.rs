@@ -44,6 +44,12 @@ pub(crate) struct Storm {
     /// Handshakes at once
     #[arg(long, default_value_t = Storm::default().concurrency)]
     pub(crate) concurrency: usize,
+    /// Connect to the hub over TLS, with a full handshake each; needs HUB, without CONFIG
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Resume TLS with tickets that earlier connections got
+    #[arg(long, requires = "tls")]
+    pub(crate) resume: bool,
     /// Rounds of floor and hub
     #[arg(long, default_value_t = Storm::default().rounds)]
     pub(crate) rounds: u32,
@@ -87,6 +93,8 @@ impl Default for Storm {
             kind: None,
             connections: 5_000,
             concurrency: 256,
+            tls: false,
+            resume: false,
             rounds: 3,
             compute_accept: false,
             steady: 100,
@@ -125,6 +133,8 @@ struct Round {
 struct Rush {
     handshakes_per_s: f64,
     cpu_us_per_handshake: f64,
+    /// TLS handshakes that were a resumption.
+    resumed: usize,
     /// From the SYN to the answer.
     opened: Latency,
 }
@@ -153,9 +163,16 @@ pub(crate) fn run(storm: &Storm, subject: &Subject) -> Result<StormReport> {
     ensure!((1..=100).contains(&storm.rounds), "--rounds: 1 to 100");
     ensure!(storm.connections > 0, "nothing to do: no connections");
     ensure!(storm.rate > 0.0 && storm.rate.is_finite(), "--rate: more than 0 per second");
-    let all = storm.connections + storm.steady.max(FIRST_CONNECTIONS);
+    ensure!(storm.tls || !storm.resume, "resume: only TLS is resumed (tls = true)");
+    // Each handshake of a storm that resumes finds a ticket: there are as many as handshakes at once.
+    let tickets = if storm.resume { u32::try_from(storm.concurrency)? } else { 0 };
+    let first = FIRST_CONNECTIONS.max(tickets);
+    let all = storm.connections + storm.steady.max(first);
     descriptors::make_room(all as usize)?;
-    let server = subject.open(&HubSettings::for_connections(all))?;
+    let mut server = subject.open(&HubSettings { tls: storm.tls, ..HubSettings::for_connections(all) })?;
+    if storm.resume {
+        server.door = server.door.resuming();
+    }
     let floor = match subject.given_program() {
         Some(_) => {
             let duties = Duties { ping_every_ms: None, computes_accept: storm.compute_accept };
@@ -164,7 +181,7 @@ pub(crate) fn run(storm: &Storm, subject: &Subject) -> Result<StormReport> {
         None => None,
     };
     for server in floor.iter().chain([&server]) {
-        rush(&Storm { connections: FIRST_CONNECTIONS, ..storm.clone() }, server)?;
+        rush(&Storm { connections: first, ..storm.clone() }, server)?;
     }
     let mut rounds = Vec::new();
     for round in 1..=storm.rounds {
@@ -191,7 +208,7 @@ pub(crate) fn run(storm: &Storm, subject: &Subject) -> Result<StormReport> {
 /// One storm; all connections end after it.
 fn rush(storm: &Storm, server: &Loaded) -> Result<Rush> {
     let mut crowd = Crowd::new(1, storm.payload_bytes, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, storm.source_addresses, storm.concurrency)?;
+    let mut dialer = Dialer::new(&server.door, Wanted::WebSocket, storm.source_addresses, storm.concurrency)?;
     let cpu = CpuTime::of(server.pid)?;
     let topics = (0..storm.connections).map(|_| 0);
     let gathered = crowd.gather(&mut dialer, &storm.topic_prefix, topics, |_, _, _| Ok(())).context("storm")?;
@@ -201,6 +218,7 @@ fn rush(storm: &Storm, server: &Loaded) -> Result<Rush> {
     Ok(Rush {
         handshakes_per_s: f64::from(storm.connections) / gathered.all_took_s,
         cpu_us_per_handshake: cpu.total_s() * 1e6 / f64::from(storm.connections),
+        resumed: gathered.resumed,
         opened: Latency::of(&gathered.took),
     })
 }
@@ -208,7 +226,7 @@ fn rush(storm: &Storm, server: &Loaded) -> Result<Rush> {
 /// A storm on another topic, while some listen.
 fn beside(storm: &Storm, server: &Loaded) -> Result<Beside> {
     let mut crowd = Crowd::new(2, storm.payload_bytes, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, storm.source_addresses, storm.concurrency)?;
+    let mut dialer = Dialer::new(&server.door, Wanted::WebSocket, storm.source_addresses, storm.concurrency)?;
     crowd.gather(&mut dialer, &storm.topic_prefix, (0..storm.steady).map(|_| 0), |_, _, _| Ok(()))?;
     let probe_path = topic_path(&storm.topic_prefix, 2);
     let probe = Probe::start(&server.place, &probe_path, storm.ping_every_ms)?;
@@ -237,10 +255,11 @@ fn beside(storm: &Storm, server: &Loaded) -> Result<Beside> {
 
 impl fmt::Display for StormReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Storm { connections, concurrency, steady, rate, .. } = &self.run;
+        let Storm { connections, concurrency, steady, rate, tls, .. } = &self.run;
+        let over = if *tls { " over TLS" } else { "" };
         writeln!(
             f,
-            "storm: {connections} connections, {concurrency} handshakes at once; server CPU µs per handshake \
+            "storm: {connections} connections{over}, {concurrency} handshakes at once; server CPU µs per handshake \
              (min/median/max of {} rounds)",
             self.rounds.len()
         )?;
@@ -253,6 +272,11 @@ impl fmt::Display for StormReport {
         }
         if let Some(Round { server, .. }) = self.rounds.last() {
             writeln!(f, "  open            {}; {:.0} /s", server.opened, server.handshakes_per_s)?;
+            if *tls {
+                let resumed: usize = self.rounds.iter().map(|round| round.server.resumed).sum();
+                let all = u64::from(*connections) * self.rounds.len() as u64;
+                writeln!(f, "  TLS             {resumed} of {all} handshakes were resumptions")?;
+            }
         }
         let Some(beside) = &self.beside else { return write!(f, "  beside          left out") };
         writeln!(

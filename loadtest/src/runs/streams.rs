@@ -1,14 +1,11 @@
 //! Streams of Server-Sent Events that are only held open: what comes is read and not understood.
 
-use std::os::fd::OwnedFd;
-
 use anyhow::{Result, bail};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 
 use crate::client::dialer::{Dialer, Dialled};
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::clock;
+use crate::wire::line::{Line, Received};
 
 const STEPS: usize = 256;
 
@@ -19,7 +16,7 @@ const DEADLINE_NS: u64 = 120_000_000_000;
 #[derive(Default)]
 pub(crate) struct Streams {
     poller: Option<Poller>,
-    sockets: Vec<Option<OwnedFd>>,
+    lines: Vec<Option<Line>>,
     ready: Vec<Ready>,
     closed: u64,
 }
@@ -43,10 +40,10 @@ impl Streams {
             for outcome in done.drain(..) {
                 match outcome {
                     Dialled::Open { connected, .. } => {
-                        let token = self.sockets.len() as u64;
+                        let token = self.lines.len() as u64;
                         // Level-triggered: bytes that came before this are told as well.
-                        self.poller()?.add(&connected.socket, token, Interest::Read)?;
-                        self.sockets.push(Some(connected.socket));
+                        self.poller()?.add(&connected.line, token, Interest::Read)?;
+                        self.lines.push(Some(connected.line));
                         open += 1;
                     }
                     Dialled::Failed { number, why } => bail!("stream {number}: {why} ({open} are open)"),
@@ -77,7 +74,7 @@ impl Streams {
 
     /// Ends all streams.
     pub(crate) fn drop_all(&mut self) {
-        self.sockets.clear();
+        self.lines.clear();
     }
 
     fn poller(&mut self) -> Result<&mut Poller> {
@@ -92,11 +89,11 @@ impl Streams {
         self.poller()?.wait(timeout_ms, &mut ready)?;
         let mut buffer = vec![0; 64 * 1024];
         for event in &ready {
-            let slot = &mut self.sockets[event.token as usize];
-            let Some(socket) = slot else { continue };
-            match recv(&*socket, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((1.., _)) | Err(Errno::AGAIN | Errno::INTR) => {}
-                Ok((0, _)) | Err(_) => {
+            let slot = &mut self.lines[event.token as usize];
+            let Some(line) = slot else { continue };
+            match line.recv(&mut buffer) {
+                Ok(Received::Bytes(_) | Received::Nothing) => {}
+                Ok(Received::End) | Err(_) => {
                     *slot = None;
                     self.closed += 1;
                 }

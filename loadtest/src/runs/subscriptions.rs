@@ -139,7 +139,7 @@ pub(crate) fn run(settings: &Subscriptions, server: &Loaded) -> Result<Subscript
     descriptors::make_room((most + churn) as usize)?;
     let progress = Progress::new("subscriptions");
     let mut crowd = Crowd::new(3, PAYLOAD_BYTES, clock::now_ns())?;
-    let mut dialer = Dialer::new(&server.place, Wanted::WebSocket, settings.source_addresses, settings.concurrency)?;
+    let mut dialer = Dialer::new(&server.door, Wanted::WebSocket, settings.source_addresses, settings.concurrency)?;
     // Once unmeasured: pages and tables that grow with the first thousand are not this run's question.
     for topic in [CROWDED, LONELY] {
         come_and_go(settings, topic, &mut crowd, &mut dialer, server)?;

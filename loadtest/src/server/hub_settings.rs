@@ -1,6 +1,7 @@
 //! The configuration of a hub that is started for a run. Pure.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// What a run needs of the hub it starts; `None` is the hub's default.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,19 @@ pub(crate) struct HubSettings {
     pub(crate) lag_bytes: Option<u64>,
     /// Whether clients that offer compression get it.
     pub(crate) compression: bool,
+    /// Whether subscribers connect over TLS, at a listener of its own.
+    pub(crate) tls: bool,
+}
+
+/// A second listener, where subscribers connect over TLS.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SecureListener<'a> {
+    /// Its port of 127.0.0.1.
+    pub(crate) port: u16,
+    /// What it shows, in PEM.
+    pub(crate) certificate: &'a Path,
+    /// The key to that, in PEM.
+    pub(crate) key: &'a Path,
 }
 
 impl HubSettings {
@@ -42,6 +56,7 @@ impl HubSettings {
             drain_ms: None,
             lag_bytes: None,
             compression: false,
+            tls: false,
         }
     }
 
@@ -54,8 +69,8 @@ impl HubSettings {
         Self { message_bytes, lag_bytes, ..Self::for_connections(connections) }
     }
 
-    /// The configuration file of a hub on `port` of 127.0.0.1.
-    pub(crate) fn to_toml(&self, port: u16) -> String {
+    /// The configuration file of a hub on `port` of 127.0.0.1, and on that of `secure` if there is one.
+    pub(crate) fn to_toml(&self, port: u16, secure: Option<SecureListener<'_>>) -> String {
         // Twice what is asked for: those of the run before may not be gone when the next ones come.
         let connections = self.connections.saturating_mul(2).saturating_add(1_000);
         let mut text = format!("[server]\nlisten = [\"127.0.0.1:{port}\"]\nworkers = {}\n", self.workers);
@@ -82,6 +97,13 @@ impl HubSettings {
         line("history", Some("{ size = 0 }".to_owned()));
         let lag = |bytes| format!("{{ policy = \"disconnect\", lag = {bytes} }}");
         line("slow_consumer", self.lag_bytes.map(lag));
+        let quoted = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
+        let files = |at: SecureListener<'_>| {
+            format!("{{ certificates = [{{ certificate = {}, key = {} }}] }}", quoted(at.certificate), quoted(at.key))
+        };
+        line("\n[[listeners]]\naddress", secure.map(|at| format!("\"127.0.0.1:{}\"", at.port)));
+        line("surfaces", secure.map(|_| "[\"sockets\"]".to_owned()));
+        line("tls", secure.map(files));
         text
     }
 }
@@ -93,7 +115,7 @@ mod tests {
     #[test]
     fn a_run_that_needs_nothing_special_gets_one_worker_and_room_for_all() {
         assert_eq!(
-            HubSettings::for_connections(30_000).to_toml(4711),
+            HubSettings::for_connections(30_000).to_toml(4711, None),
             "[server]\nlisten = [\"127.0.0.1:4711\"]\nworkers = 1\n\n[limits]\nconnections = 61000\ncontrol_rate = 0\n\n\
              [[topics]]\npattern = \"*\"\npublish = \"anyone\"\nhistory = { size = 0 }\n"
         );
@@ -102,8 +124,21 @@ mod tests {
     #[test]
     fn only_payloads_over_the_default_raise_it() {
         assert_eq!(HubSettings::for_load(1, 65_536), HubSettings::for_connections(1));
-        let text = HubSettings::for_load(1, 1_048_576).to_toml(1);
+        let text = HubSettings::for_load(1, 1_048_576).to_toml(1, None);
         assert!(text.contains("\nmessage = 1048576\n") && text.contains("lag = 16777216 }"), "{text}");
+    }
+
+    #[test]
+    fn a_secure_listener_is_for_sockets_alone() {
+        let (certificate, key) = (Path::new("/a \"b\"/c.pem"), Path::new("/k.pem"));
+        let secure = SecureListener { port: 4712, certificate, key };
+        let text = HubSettings::for_connections(1).to_toml(4711, Some(secure));
+        let parsed: toml::Table = text.parse().unwrap();
+        let listener = &parsed["listeners"][0];
+        assert_eq!(listener["address"].as_str(), Some("127.0.0.1:4712"));
+        assert_eq!(listener["surfaces"][0].as_str(), Some("sockets"));
+        assert_eq!(listener["tls"]["certificates"][0]["certificate"].as_str(), certificate.to_str());
+        assert_eq!(parsed["server"]["listen"][0].as_str(), Some("127.0.0.1:4711"));
     }
 
     #[test]
@@ -116,7 +151,7 @@ mod tests {
             compression: true,
             ..HubSettings::for_connections(1)
         };
-        let text = settings.to_toml(1);
+        let text = settings.to_toml(1, None);
         let order = [
             "drain = \"500ms\"",
             "[limits]",

@@ -14,9 +14,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use crate::clock;
+use crate::server::certificate::Certificate;
 use crate::server::cpu;
+use crate::server::door::Door;
 use crate::server::floor::{LISTENING, Sending};
-use crate::server::hub_settings::HubSettings;
+use crate::server::hub_settings::{HubSettings, SecureListener};
 use crate::server::idle_floor::Duties;
 use crate::server::place::Place;
 use crate::server::process;
@@ -34,7 +36,9 @@ pub(crate) struct Launched {
     child: Child,
     /// Where it listens.
     pub(crate) place: Place,
-    /// Its folder of configuration and log, removed at the end.
+    /// Where subscribers come in, if not there.
+    secure: Option<Door>,
+    /// Its folder of configuration, log and certificate, removed at the end.
     folder: Option<PathBuf>,
 }
 
@@ -42,6 +46,11 @@ impl Launched {
     /// The server's process.
     pub(crate) fn pid(&self) -> Pid {
         pid_of(&self.child)
+    }
+
+    /// Where subscribers come in.
+    pub(crate) fn door(&self) -> Door {
+        self.secure.clone().unwrap_or_else(|| Door::plain(&self.place))
     }
 
     /// Starts the floor server, sending by `ways` in turn, pinned to `server_cpu` if given.
@@ -81,11 +90,13 @@ impl Launched {
             end(&mut child);
             bail!("the floor server did not start: it said {line:?}");
         };
-        Ok(Self { child, place: Place::local(port), folder: None })
+        Ok(Self { child, place: Place::local(port), secure: None, folder: None })
     }
 
     /// Starts the hub `binary`, pinned to `server_cpu` if given, with `config`, or with `settings` on a free port;
     /// returns when it answers that it is ready.
+    ///
+    /// Errors: TLS with a configuration of somebody else, too.
     pub(crate) fn hub(
         binary: &Path,
         config: Option<&Path>,
@@ -95,7 +106,8 @@ impl Launched {
         match config {
             None => Self::hub_with(binary, settings, server_cpu),
             Some(config) => {
-                let launched = Self::spawn_hub(binary, temporary_folder()?, config, None, server_cpu)?;
+                ensure!(!settings.tls, "TLS: the hub must be started without {}", config.display());
+                let launched = Self::spawn_hub(binary, temporary_folder()?, config, None, None, server_cpu)?;
                 launched.ready(None, server_cpu)
             }
         }
@@ -111,8 +123,18 @@ impl Launched {
     pub(crate) fn hub_on(binary: &Path, settings: &HubSettings, port: u16, server_cpu: Option<usize>) -> Result<Self> {
         let folder = temporary_folder()?;
         let path = folder.join("fanfare.toml");
-        fs::write(&path, settings.to_toml(port)).with_context(|| format!("{}", path.display()))?;
-        Self::spawn_hub(binary, folder, &path, Some(port), server_cpu)
+        let secure = if settings.tls { Some((free_port()?, Certificate::write(&folder)?)) } else { None };
+        let listener = secure.as_ref().map(|(port, files)| SecureListener {
+            port: *port,
+            certificate: &files.certificate,
+            key: &files.key,
+        });
+        fs::write(&path, settings.to_toml(port, listener)).with_context(|| format!("{}", path.display()))?;
+        let door = match secure {
+            Some((port, files)) => Some(Door::secure(&Place::local(port), files.client()?)),
+            None => None,
+        };
+        Self::spawn_hub(binary, folder, &path, Some(port), door, server_cpu)
     }
 
     fn spawn_hub(
@@ -120,6 +142,7 @@ impl Launched {
         folder: PathBuf,
         config: &Path,
         port: Option<u16>,
+        secure: Option<Door>,
         server_cpu: Option<usize>,
     ) -> Result<Self> {
         ensure!(binary.is_file(), "{}: no such program; build the hub first", binary.display());
@@ -129,7 +152,7 @@ impl Launched {
         command.arg("run-tied").arg("--").arg(binary).arg("--config").arg(config).arg("serve");
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = spawn_pinned(&mut command, server_cpu).with_context(|| format!("starting {}", binary.display()))?;
-        Ok(Self { child, place: Place::local(port.unwrap_or(0)), folder: Some(folder) })
+        Ok(Self { child, place: Place::local(port.unwrap_or(0)), secure, folder: Some(folder) })
     }
 
     fn ready(mut self, port: Option<u16>, server_cpu: Option<usize>) -> Result<Self> {

@@ -2,7 +2,9 @@
 //! nothing but accept and ping.
 
 mod burst;
+pub(crate) mod certificate;
 pub(crate) mod cpu;
+pub(crate) mod door;
 mod egress;
 pub(crate) mod endpoint;
 pub(crate) mod floor;

@@ -4,6 +4,7 @@ use anyhow::Result;
 use rustix::process::Pid;
 
 use crate::server::cpu;
+use crate::server::door::Door;
 use crate::server::endpoint::Endpoint;
 use crate::server::hub_settings::HubSettings;
 use crate::server::launch::Launched;
@@ -16,8 +17,10 @@ use crate::server::target::{Kind, Target};
 pub(crate) struct Site {
     /// What it is called in reports.
     pub(crate) name: String,
-    /// Where clients connect.
+    /// Where it answers, and what it speaks.
     pub(crate) endpoint: Endpoint,
+    /// Where subscribers connect.
+    pub(crate) door: Door,
     /// Its process, if it could be found: without it there are no CPU and memory figures.
     pub(crate) pid: Option<Pid>,
     _launched: Option<Launched>,
@@ -26,7 +29,8 @@ pub(crate) struct Site {
 impl Site {
     /// A server that somebody else found or started, and ends: `name` speaks the language of fanfare at `place`.
     pub(crate) fn known(name: &str, place: &Place, pid: Pid) -> Self {
-        Self { name: name.to_owned(), endpoint: Endpoint::topics(place.clone()), pid: Some(pid), _launched: None }
+        let (endpoint, door) = (Endpoint::topics(place.clone()), Door::plain(place));
+        Self { name: name.to_owned(), endpoint, door, pid: Some(pid), _launched: None }
     }
 
     /// Starts `target`, a hub with `settings`, on `server_cpu` if given; or finds it, if it runs already.
@@ -36,7 +40,10 @@ impl Site {
         let launched = match &target.kind {
             Kind::Floor(sending, ways) => Launched::floor(*sending, ways, server_cpu)?,
             Kind::Floors => unreachable!("invariant: `facing` has chosen a floor"),
-            Kind::Program { path, config } => Launched::hub(path, config.as_deref(), settings, server_cpu)?,
+            Kind::Program { path, config, tls } => {
+                let settings = HubSettings { tls: *tls, ..settings.clone() };
+                Launched::hub(path, config.as_deref(), &settings, server_cpu)?
+            }
             Kind::Running { endpoint, pid } => {
                 let pid = pid.map_or_else(|| process::listening_on(endpoint.place.address.port()), Ok);
                 if let Err(error) = &pid {
@@ -47,13 +54,14 @@ impl Site {
                 {
                     eprintln!("warning: {} is not on CPU {cpu} alone: start it with taskset -c {cpu}", target.name);
                 }
-                let endpoint = endpoint.clone();
-                return Ok(Self { name: target.name.clone(), endpoint, pid: pid.ok(), _launched: None });
+                let (endpoint, door) = (endpoint.clone(), Door::plain(&endpoint.place));
+                return Ok(Self { name: target.name.clone(), endpoint, door, pid: pid.ok(), _launched: None });
             }
         };
         Ok(Self {
             name: target.name.clone(),
             endpoint: Endpoint::topics(launched.place.clone()),
+            door: launched.door(),
             pid: Some(launched.pid()),
             _launched: Some(launched),
         })

@@ -23,6 +23,7 @@ pub(crate) const FORMS: &str = "\
                     for COUNT subscribers). Several take turns by chance; what each cost is told on standard error at the end
   floors            floor where one publication is in flight, floor-batch where more are
   hub:PATH[,CONFIG] a fanfare program, started with one worker or with this configuration; an existing file means the same
+  hub+tls:PATH      the same, but its subscribers connect over TLS, with a certificate made for it
   ws://127.0.0.1:PORT
                     a running fanfare
   ws://127.0.0.1:PORT/any/{topic}
@@ -58,6 +59,8 @@ pub(crate) enum Kind {
         path: PathBuf,
         /// Its configuration; a suitable one is written if `None`.
         config: Option<PathBuf>,
+        /// Whether its subscribers connect over TLS.
+        tls: bool,
     },
     /// A server that runs already.
     Running {
@@ -137,16 +140,24 @@ fn parse(text: &str) -> Result<(Kind, String)> {
 }
 
 fn parse_server(text: &str) -> Result<(Kind, String)> {
+    if let Some(path) = text.strip_prefix("hub+tls:") {
+        ensure!(
+            Path::new(path).is_file(),
+            "{path}: no such program; build the hub first (its configuration is written here)"
+        );
+        let (kind, name) = program_kind(path, None, true);
+        return Ok((kind, format!("{name}+tls")));
+    }
     if let Some(program) = text.strip_prefix("hub:") {
         let (path, config) = match program.split_once(',') {
             Some((path, config)) => (path, Some(PathBuf::from(config))),
             None => (program, None),
         };
         ensure!(Path::new(path).is_file(), "{path}: no such program; build the hub first");
-        return Ok(program_kind(path, config));
+        return Ok(program_kind(path, config, false));
     }
     if Path::new(text).is_file() {
-        return Ok(program_kind(text, None));
+        return Ok(program_kind(text, None, false));
     }
     let (url, pid) = match text.split_once("#pid=") {
         Some((url, pid)) => {
@@ -173,17 +184,17 @@ fn parse_server(text: &str) -> Result<(Kind, String)> {
             parse_app(path)
                 .with_context(|| format!("{url}: a Pusher target ends with /app/KEY?id=APP&secret=SECRET"))?,
         ),
-        "wss" | "https" => bail!("{url}: no TLS"),
+        "wss" | "https" => bail!("{url}: no TLS to servers that run already; see hub+tls:PATH"),
         _ => bail!("{url}: not a kind of URL that can be loaded. A target is one of\n{FORMS}"),
     };
     let place = Place::of_authority(authority, url)?;
     Ok((Kind::Running { endpoint: Endpoint { place, dialect }, pid }, authority.to_owned()))
 }
 
-fn program_kind(path: &str, config: Option<PathBuf>) -> (Kind, String) {
+fn program_kind(path: &str, config: Option<PathBuf>, tls: bool) -> (Kind, String) {
     let path = PathBuf::from(path);
     let name = path.file_name().map_or_else(|| "hub".to_owned(), |name| name.to_string_lossy().into_owned());
-    (Kind::Program { path, config }, name)
+    (Kind::Program { path, config, tls }, name)
 }
 
 fn parse_app(path: &str) -> Option<App> {
@@ -266,17 +277,21 @@ mod tests {
     fn a_program_is_a_file_that_exists() {
         let own = std::env::current_exe().unwrap();
         let path = own.to_str().unwrap();
-        let kind = Kind::Program { path: own.clone(), config: None };
+        let kind = Kind::Program { path: own.clone(), config: None, tls: false };
         assert_eq!(target(path).kind, kind);
         assert_eq!(target(&format!("new=hub:{path}")), Target { name: "new".into(), kind });
-        let configured = Kind::Program { path: own.clone(), config: Some("a.toml".into()) };
+        let configured = Kind::Program { path: own.clone(), config: Some("a.toml".into()), tls: false };
         assert_eq!(target(&format!("hub:{path},a.toml")).kind, configured);
+        let over_tls = target(&format!("hub+tls:{path}"));
+        assert_eq!(over_tls.kind, Kind::Program { path: own.clone(), config: None, tls: true });
+        assert_eq!(over_tls.name, format!("{}+tls", own.file_name().unwrap().to_str().unwrap()));
     }
 
     #[test]
     fn everything_else_is_refused_with_what_would_do() {
         for (text, reason) in [
             ("hub:/nowhere/fanfare", "/nowhere/fanfare"),
+            ("hub+tls:/nowhere/fanfare,a.toml", "configuration"),
             ("/nowhere/fanfare", "one of"),
             ("ws://10.0.0.1:8000", "loopback"),
             ("centrifuge+ws://example.org/connection/websocket", "loopback"),

@@ -1,20 +1,8 @@
-//! Bytes on their way to a socket that may not take them all at once.
+//! Bytes on their way to a line that may not take them all at once.
 
 use std::io;
-use std::os::fd::AsFd;
 
-use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
-
-/// What a flush came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Flushed {
-    /// The socket has everything.
-    All,
-    /// The socket is full; the rest waits for room.
-    Blocked,
-}
+use crate::wire::line::{Flushed, Line, Sent};
 
 /// The unsent bytes of one connection. Its owner bounds it: by the window, or by the publications in flight.
 #[derive(Debug, Default)]
@@ -34,18 +22,20 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
-    /// Gives the socket as much as it takes, without blocking.
-    pub(crate) fn flush(&mut self, socket: impl AsFd) -> io::Result<Flushed> {
+    /// Gives `line` as much as it takes, without blocking.
+    pub(crate) fn flush(&mut self, line: &mut Line) -> io::Result<Flushed> {
         while self.sent < self.bytes.len() {
-            match send(&socket, &self.bytes[self.sent..], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(count) => self.sent += count,
-                Err(Errno::AGAIN) => return Ok(Flushed::Blocked),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            match line.send(&self.bytes[self.sent..])? {
+                Sent::Taken(count) => self.sent += count,
+                Sent::Full => return Ok(Flushed::Blocked),
             }
         }
-        self.bytes.clear();
-        self.sent = 0;
-        Ok(Flushed::All)
+        // Taken is not written: TLS keeps what its socket had no room for.
+        let flushed = line.flush()?;
+        if flushed == Flushed::All {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+        Ok(flushed)
     }
 }

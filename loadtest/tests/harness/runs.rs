@@ -87,6 +87,21 @@ fn other_machines_are_never_loaded() {
 }
 
 #[test]
+fn tls_is_only_spoken_to_a_hub_that_is_started_for_it() {
+    for (arguments, reason) in [
+        (&["idle", "--tls"][..], "behind --"),
+        (&["storm", "--tls"], "behind --"),
+        (&["storm", "--resume"], "--tls"),
+        (&["idle", "--tls", "--", env!("CARGO_BIN_EXE_fanfare-loadtest"), "own.toml"], "without own.toml"),
+        (&["run", "fanout", "wss://127.0.0.1:8000"], "hub+tls:PATH"),
+    ] {
+        let output = output(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(reason), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn help_has_examples() {
     let output = output(&["--help"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("fanfare-loadtest compare --window 1,16,64 floors"));
