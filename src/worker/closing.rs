@@ -160,6 +160,7 @@ impl Worker {
             Some(ending) if ending.id == id => ending.reason,
             Some(_) | None => reason,
         };
+        self.burst = (self.burst.0 + 1, self.tick);
         // Counted before anything that could fail: who is not in the slab is not counted again.
         self.leave_place(connection.listener, connection.counted);
         let counters = self.counters();

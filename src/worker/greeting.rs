@@ -276,7 +276,7 @@ impl Worker {
 
     /// A request head: either it opens a connection at once, or it takes the ordinary way.
     fn serve_head(&mut self, taken: Taken, bytes: &[u8]) {
-        self.handshakes = (self.handshakes.0 + 1, self.tick);
+        self.burst = (self.burst.0 + 1, self.tick);
         #[cfg(test)]
         super::restart::panic_if_asked("a handshake", bytes);
         let opened = match handshake::in_place(&self.seat.surface, taken.caller, bytes) {

@@ -26,7 +26,7 @@ const TURNS: u32 = 4;
 /// call for nothing.
 const UNPOLLED_TURNS: u32 = 2;
 
-/// Handshakes whose garbage is worth a collection, and the rest after the last of them, in ticks.
+/// Handshakes and endings whose garbage is worth a collection, and the rest after the last of them, in ticks.
 const BURST: usize = 64;
 const BURST_REST_TICKS: u32 = 10;
 
@@ -342,11 +342,11 @@ impl Worker {
         true
     }
 
-    /// A second after the last of a burst of handshakes: their garbage is all that is left of it.
+    /// A second after the last of a burst of handshakes or endings: their garbage is all that is left of it.
     fn collect_after_a_burst(&mut self) {
-        let (handshakes, last) = self.handshakes;
-        if handshakes >= BURST && self.tick - last >= BURST_REST_TICKS {
-            self.handshakes.0 = 0;
+        let (count, last) = self.burst;
+        if count >= BURST && self.tick - last >= BURST_REST_TICKS {
+            self.burst.0 = 0;
             (self.seat.collect)();
         }
     }

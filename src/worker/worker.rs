@@ -146,8 +146,8 @@ pub(crate) struct Worker {
     pub(super) tick: u32,
     /// When the next write delay is over, if a log waits for one.
     pub(super) next_write: Option<Moment>,
-    /// Handshakes since the last collection, and the tick of the last one.
-    pub(super) handshakes: (usize, u32),
+    /// Handshakes and endings since the last collection, and the tick of the last one.
+    pub(super) burst: (usize, u32),
     /// A small generator for spreading pings and reconnections; nothing secret depends on it.
     pub(super) dice: u64,
 }
@@ -249,7 +249,7 @@ impl Worker {
             now: started,
             tick: 0,
             next_write: None,
-            handshakes: (0, 0),
+            burst: (0, 0),
             dice: 0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()) << 16 ^ u64::from(seat.id.0),
             seat,
         })
