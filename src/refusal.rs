@@ -322,7 +322,8 @@ impl Refusal {
             }
             Self::TlsFailed => {
                 "The log has the reason at `debug`. Usual ones: a client that does not know the certificate's authority \
-                 (is the whole chain in the file?), and one without a certificate where `client_ca` asks for it."
+                 (is the whole chain in the file?), one without a certificate where `client_ca` asks for it, and a listener whose `acme` has \
+                 no certificate yet."
             }
             Self::BadProxyHeader => {
                 "Switch the header on in the proxy (`send-proxy-v2` in HAProxy, `proxy_protocol on` in nginx's stream), \

@@ -1,5 +1,8 @@
 //! Starts shards, waits for signals, drains.
 
+#[cfg(feature = "acme")]
+mod orders;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -238,6 +241,10 @@ pub fn run(loaded: &Loaded, collect: fn()) -> Result<(), Box<dyn std::error::Err
         let mut hangup = signal(SignalKind::hangup())?;
         let server = Arc::new(Server::start(loaded, collect)?);
         announce(loaded, &server, descriptors);
+        #[cfg(feature = "acme")]
+        for issued in server.surface().issuers.issued() {
+            tokio::spawn(orders::follow(Arc::clone(issued), orders::PATIENCE));
+        }
         tell_supervisor(NotifyState::Ready);
         let mut look = tokio::time::interval(Duration::from_millis(100));
         let mut certificates = tokio::time::interval(CERTIFICATES);

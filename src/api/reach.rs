@@ -9,7 +9,7 @@ use hyper::http::uri::PathAndQuery;
 use super::route::{BadTopicPath, Route, Routes};
 use crate::accept::origin::{BadOrigin, Origins};
 use crate::config::{Compression, Config, Listen, ListenAddress, Networks, SurfaceName};
-use crate::tls::{Identity, IdentityError};
+use crate::tls::{Identity, IdentityError, Issuers};
 
 /// What clients of one listener can reach. Compiled from its entry in the configuration.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Reach {
     ///
     /// # Errors
     /// An origin that is none, or a certificate or key that is of no use.
-    pub fn new(listen: &Listen, config: &Config) -> Result<Self, ReachError> {
+    pub fn new(listen: &Listen, config: &Config, issuers: &mut Issuers) -> Result<Self, ReachError> {
         let mut compression = config.compression;
         compression.enabled = listen.compression.unwrap_or(compression.enabled);
         Ok(Self {
@@ -65,7 +65,7 @@ impl Reach {
             compression,
             trusted_proxies: listen.trusted_proxies.clone(),
             proxy_protocol: listen.proxy_protocol,
-            identity: listen.tls.as_ref().map(Identity::load).transpose()?,
+            identity: listen.tls.as_ref().map(|tls| issuers.identity(tls)).transpose()?,
             address: listen.address.clone(),
             connections: listen.connections,
             open: AtomicUsize::new(0),
@@ -177,7 +177,7 @@ mod tests {
     fn reach(change: impl FnOnce(&mut Listen)) -> Reach {
         let mut listen = Listen::at(ListenAddress::Unix("/run/hub.sock".into()));
         change(&mut listen);
-        Reach::new(&listen, &Config::default()).unwrap()
+        Reach::new(&listen, &Config::default(), &mut Issuers::default()).unwrap()
     }
 
     fn routes() -> Routes {

@@ -21,6 +21,7 @@ use crate::config::{Config, ListenAddress};
 use crate::hub::Hub;
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
+use crate::tls::Issuers;
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
@@ -54,6 +55,8 @@ pub struct Surface {
     started_unix: Duration,
     /// What each client address has open.
     pub addresses: Addresses,
+    /// Who issues what the listeners show.
+    pub issuers: Issuers,
     /// What is reached through each listener.
     reaches: Box<[Reach]>,
     endpoint_origins: Box<[Option<Origins>]>,
@@ -92,8 +95,10 @@ impl Surface {
         started: Instant,
         demo: bool,
     ) -> Result<Self, SurfaceError> {
+        let mut issuers = Issuers::default();
         let reaches = config.everywhere().into_iter().map(|listen| {
-            Reach::new(&listen, &config).map_err(|source| SurfaceError::Reach { address: listen.address, source })
+            Reach::new(&listen, &config, &mut issuers)
+                .map_err(|source| SurfaceError::Reach { address: listen.address, source })
         });
         let reaches = reaches.collect::<Result<_, _>>()?;
         let endpoint_origins = config.endpoints.iter().map(|endpoint| {
@@ -115,6 +120,7 @@ impl Surface {
             addresses: Addresses::new(&config.limits, started),
             node: uuid::Uuid::new_v4().to_string(),
             started_unix: now_unix.saturating_sub(since_start),
+            issuers,
             reaches,
             endpoint_origins,
             hub,

@@ -96,7 +96,8 @@ fn listen(listen: &Listen) -> String {
     let mut text = format!("{scheme}{}{}  {reach}", listen.address, listen.base_path);
     if let Some(tls) = &listen.tls {
         let clients = if tls.client_ca.is_some() { ", clients have certificates" } else { "" };
-        let _ = write!(text, "; TLS{clients}");
+        let issued = tls.acme.as_ref().map(|acme| format!(", issued for {}", acme.domains.join(", ")));
+        let _ = write!(text, "; TLS{}{clients}", issued.unwrap_or_default());
     }
     if listen.surfaces.len() < SurfaceName::ALL.len() {
         let names: Vec<&str> = listen.surfaces.iter().map(|surface| surface.name()).collect();

@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Announce, Api, Certificate, Compression, Config, Endpoint, History, Limits, Listen, ListenAddress, Liveness, Log,
-    Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
+    Acme, Announce, Api, Certificate, Compression, Config, Endpoint, History, Limits, Listen, ListenAddress, Liveness,
+    Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
 };
 
 /// Every key with a value of its kind, as TOML.
@@ -88,6 +88,13 @@ fn exemplar() -> Config {
             mode: some("660"),
             tls: Some(Tls {
                 certificates: vec![Certificate { certificate: "cert.pem".into(), key: "key.pem".into() }],
+                acme: Some(Acme {
+                    domains: vec!["push.example.com".to_owned()],
+                    contact: vec!["mailto:ops@example.com".to_owned()],
+                    cache: "acme".into(),
+                    directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+                    directory_ca: Some("authorities.pem".into()),
+                }),
                 client_ca: Some("clients.pem".into()),
             }),
         }],

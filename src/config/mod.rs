@@ -50,4 +50,4 @@ pub use suggestion::nearest;
 pub use topics::{History, PublishRule, SlowConsumer, SlowPolicy, TopicRules};
 pub use units::{ByteSize, ParseUnitError, Span};
 
-pub use crate::tls::{Certificate, Tls};
+pub use crate::tls::{Acme, Certificate, Tls};

@@ -7,6 +7,8 @@ use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 
+use super::identity::CHALLENGE_PROTOCOL;
+
 /// Plaintext of one record at most (RFC 8446 §5.1).
 pub(crate) const RECORD_BYTES: usize = 16 * 1024;
 
@@ -51,6 +53,12 @@ impl Channel {
     /// Whether the handshake is over, so that bytes can be sealed.
     pub(crate) fn is_established(&self) -> bool {
         !self.connection.is_handshaking()
+    }
+
+    /// Whether the peer was an authority that checks our name. It has seen what it wanted: nothing else may be said to it
+    /// (RFC 8737 §3).
+    pub(crate) fn is_challenge(&self) -> bool {
+        self.is_established() && self.connection.alpn_protocol() == Some(CHALLENGE_PROTOCOL)
     }
 
     /// Takes `records` as they came from the socket, cut anywhere. Their plaintext is added to `plain`, and what has to be

@@ -3,13 +3,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
@@ -19,6 +21,9 @@ use super::settings::{Certificate, Tls};
 
 /// The one protocol that is spoken inside (RFC 7301). A client that wants only others is told so in the handshake.
 const PROTOCOL: &[u8] = b"http/1.1";
+
+/// The protocol of an authority that checks a name (RFC 8737): it looks at the certificate that it is shown.
+pub(super) const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
 
 /// Tickets sent to a client after a full handshake of TLS 1.3. One: browsers open one connection to a hub, not six.
 const TICKETS: usize = 1;
@@ -36,7 +41,8 @@ pub struct Identity {
 #[derive(Debug)]
 struct Current {
     config: Arc<ServerConfig>,
-    expires_unix: u64,
+    /// Shared with whoever issues the certificate, if somebody does.
+    expires_unix: Arc<AtomicU64>,
 }
 
 /// Why files are of no use.
@@ -94,14 +100,44 @@ impl Identity {
         Ok(Self { settings: settings.clone(), current: ArcSwap::from_pointee(files.into_current()?), seen })
     }
 
+    /// Reads the files of `settings` as [`Identity::load`] does, and those that issuing needs, and keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Identity::load`].
+    pub(crate) fn check(settings: &Tls) -> Result<(), IdentityError> {
+        match &settings.acme {
+            None => Self::load(settings).map(drop),
+            Some(acme) => match &acme.directory_ca {
+                Some(path) => roots(path, &read(path)?).map(drop),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// What `resolver` has for each client, which may be nothing yet; `expires_unix` is when that ends.
+    #[cfg(feature = "acme")]
+    pub(super) fn resolved(
+        settings: &Tls,
+        resolver: Arc<dyn ResolvesServerCert>,
+        expires_unix: Arc<AtomicU64>,
+    ) -> Result<Self, IdentityError> {
+        let mut config = config(resolver, Arc::new(NoClientAuth))?;
+        // Behind the usual one: only a client that offers nothing else is one that checks.
+        config.alpn_protocols.push(CHALLENGE_PROTOCOL.to_vec());
+        let current = ArcSwap::from_pointee(Current { config: Arc::new(config), expires_unix });
+        // There are no files, so they never change.
+        let seen = Mutex::new(Files::read(settings)?.digest());
+        Ok(Self { settings: settings.clone(), current, seen })
+    }
+
     /// What a new handshake uses.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.load().config)
     }
 
-    /// When the first of its certificates ends, in seconds since the Unix epoch.
+    /// When the first of its certificates ends, in seconds since the Unix epoch; 0 as long as none has been issued.
     pub fn expires_unix(&self) -> u64 {
-        self.current.load().expires_unix
+        self.current.load().expires_unix.load(Ordering::Relaxed)
     }
 
     /// Looks at the files again, and uses them if they have changed. Blocks on them.
@@ -167,29 +203,37 @@ impl<'s> Files<'s> {
         let mut certified = certified.into_iter();
         let Some(first) = certified.next() else { return Err(rustls::Error::NoCertificatesPresented.into()) };
         let resolver = ByName::new(first, certified.collect());
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder =
-            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let builder = match (&self.settings.client_ca, &self.client_ca) {
+        let verifier: Arc<dyn ClientCertVerifier> = match (&self.settings.client_ca, &self.client_ca) {
             (Some(path), Some(bytes)) => {
                 let roots = Arc::new(roots(path, bytes)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                builder.with_client_cert_verifier(verifier.map_err(|error| unusable(path, error))?)
+                let builder =
+                    WebPkiClientVerifier::builder_with_provider(roots, Arc::new(aws_lc_rs::default_provider()));
+                builder.build().map_err(|error| unusable(path, error))?
             }
-            _ => builder.with_no_client_auth(),
+            _ => Arc::new(NoClientAuth),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(resolver));
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        // Resumption costs the hub no memory: what it takes is in the ticket, sealed with keys that change every six hours.
-        // After a reload clients make one full handshake, also those whose authority is no longer trusted.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
-        config.send_tls13_tickets = TICKETS;
-        Ok(Current { config: Arc::new(config), expires_unix })
+        let config = Arc::new(config(Arc::new(resolver), verifier)?);
+        Ok(Current { config, expires_unix: Arc::new(AtomicU64::new(expires_unix)) })
     }
 }
 
-fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, IdentityError> {
+fn config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    // Resumption costs the hub no memory: what it takes is in the ticket, sealed with keys that change every six hours.
+    // After a reload clients make one full handshake, also those whose authority is no longer trusted.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = TICKETS;
+    Ok(config)
+}
+
+pub(super) fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, IdentityError> {
     let path = path.as_ref();
     fs::read(path).map_err(|source| IdentityError::Unreadable { path: path.to_owned(), source })
 }
@@ -217,7 +261,7 @@ fn certify(files: &Certificate, certificate: &[u8], key: &[u8]) -> Result<(Arc<C
     }
 }
 
-fn roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, IdentityError> {
+pub(super) fn roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, IdentityError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bytes) {
         let certificate = certificate.map_err(|error| unusable(path, error))?;

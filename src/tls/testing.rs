@@ -21,7 +21,7 @@ impl From<Signed> for Certificate {
 
 /// `tls` with these certificates.
 pub(super) fn settings(certificates: &[Signed]) -> Tls {
-    Tls { certificates: certificates.iter().cloned().map(Certificate::from).collect(), client_ca: None }
+    Tls { certificates: certificates.iter().cloned().map(Certificate::from).collect(), acme: None, client_ca: None }
 }
 
 /// A client in memory, and the channel that it speaks to.

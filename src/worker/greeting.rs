@@ -219,6 +219,10 @@ impl Worker {
                 return true;
             }
             Read::Gone => self.end_greeting(index),
+            Read::Proven => {
+                tracing::debug!(peer = ?greeting.caller.peer, "shown to an authority that checks a name");
+                self.end_greeting(index);
+            }
             Read::Refused(refusal, detail) => {
                 self.seat.surface.counters.refuse(refusal);
                 tracing::debug!(code = refusal.code(), detail, peer = ?greeting.caller.peer, "refused before its request");

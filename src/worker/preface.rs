@@ -40,6 +40,8 @@ pub(super) enum Read {
     TooLarge,
     /// The client is gone.
     Gone,
+    /// An authority has seen that we answer to a name.
+    Proven,
     /// It is none of ours, and why.
     Refused(Refusal, String),
 }
@@ -146,6 +148,10 @@ impl Preface {
             return Ok(());
         };
         match channel.receive(bytes, head, &mut self.unsent) {
+            Ok(Heard::More | Heard::End) if channel.is_challenge() => {
+                channel.close(&mut self.unsent);
+                Err(Read::Proven)
+            }
             Ok(Heard::More) => Ok(()),
             Ok(Heard::End) => Err(self.end()),
             Err(error) => Err(Read::Refused(Refusal::TlsFailed, error.to_string())),

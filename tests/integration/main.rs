@@ -15,7 +15,13 @@ mod deadline;
 mod gate;
 #[cfg(test)]
 mod hub;
+#[cfg(test)]
+#[cfg(feature = "acme")]
+mod pebble;
 
+#[cfg(test)]
+#[cfg(feature = "acme")]
+mod acme;
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]

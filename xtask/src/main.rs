@@ -33,7 +33,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the tests: cargo (unit, integration, documentation), interop (Python clients), browser (headless Chromium),
+    /// Run the tests: cargo (unit, integration, documentation), acme (issued certificates, with Pebble), interop (Python clients), browser (headless Chromium),
     /// smoke (every run of the load harness for a moment).
     ///
     /// On Debian as root, what is missing is installed: programs through apt, packages into the cache folder

@@ -39,9 +39,23 @@ impl Files<'_> {
                 self.resolve(path);
                 kind(path, &tls_key.key("client_ca"), Kind::File, report);
             }
+            if let Some(acme) = &mut tls.acme {
+                let key = tls_key.key("acme");
+                self.resolve(&mut acme.cache);
+                // It need not be there yet.
+                if acme.cache.exists() && !acme.cache.is_dir() {
+                    let key = key.key("cache");
+                    let mistake = Mistake::new(format!("`{key}`: {} is a file", acme.cache.display()));
+                    report.mistake(&key, mistake.remark("a directory is needed here"));
+                }
+                if let Some(path) = &mut acme.directory_ca {
+                    self.resolve(path);
+                    kind(path, &key.key("directory_ca"), Kind::File, report);
+                }
+            }
             // Read once, so that what is no certificate is told now and not to the first client.
             if report.mistakes.len() == before
-                && let Err(error) = Identity::load(tls)
+                && let Err(error) = Identity::check(tls)
             {
                 report.mistake(&tls_key, Mistake::new(format!("`{tls_key}`: {error}")));
             }

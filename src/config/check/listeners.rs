@@ -1,11 +1,15 @@
 //! Listeners whose keys contradict each other, or the address.
 
+use hyper::Uri;
+use rustls::pki_types::DnsName;
+
 use super::super::document::Document;
 use super::super::key_path::KeyPath;
 use super::super::listeners::{Listen, ListenAddress};
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::report::Report;
+use crate::tls::{Acme, Tls};
 
 /// The longest path of a Unix socket, without the zero at its end (unix(7)).
 const LONGEST_UNIX_PATH: usize = 107;
@@ -74,9 +78,69 @@ fn rules(listen: &Listen, entry: &KeyPath, report: &mut Report<'_>) {
         let mistake = Mistake::new(format!("`{key}` is not a mode")).remark("octal, such as \"660\"");
         report.mistake(&key, mistake);
     }
-    if listen.tls.as_ref().is_some_and(|tls| tls.certificates.is_empty()) {
-        let key = entry.key("tls").key("certificates");
-        let mistake = Mistake::new(format!("`{key}` is empty"));
-        report.mistake(&key, mistake.remark("such as [{ certificate = \"cert.pem\", key = \"key.pem\" }]"));
+    if let Some(tls) = &listen.tls {
+        certificates(tls, &entry.key("tls"), report);
+    }
+}
+
+fn certificates(tls: &Tls, entry: &KeyPath, report: &mut Report<'_>) {
+    let key = entry.key("certificates");
+    let Some(acme) = &tls.acme else {
+        if tls.certificates.is_empty() {
+            let mistake = Mistake::new(format!("`{key}` is empty"));
+            let mistake = mistake.remark("such as [{ certificate = \"cert.pem\", key = \"key.pem\" }]");
+            report.mistake(&key, mistake.fix("or let an authority issue one: `acme`"));
+        }
+        return;
+    };
+    let acme_key = entry.key("acme");
+    if !cfg!(feature = "acme") {
+        let mistake = Mistake::new(format!("`{acme_key}`: this program was built without it"));
+        report.mistake(&acme_key, mistake.fix("build it with the feature: cargo build --release --features acme"));
+        return;
+    }
+    if !tls.certificates.is_empty() {
+        let mistake = Mistake::new(format!("`{acme_key}` beside `certificates`")).remark("one of the two");
+        report.mistake(&acme_key, mistake);
+    }
+    if tls.client_ca.is_some() {
+        let key = entry.key("client_ca");
+        let mistake =
+            Mistake::new(format!("`{key}` beside `acme`")).remark("the authority that checks has none of these");
+        report.mistake(&key, mistake.fix("use `certificates`, or a listener of its own for such clients"));
+    }
+    issued(acme, &acme_key, report);
+}
+
+fn issued(acme: &Acme, entry: &KeyPath, report: &mut Report<'_>) {
+    let key = entry.key("domains");
+    if acme.domains.is_empty() {
+        report.mistake(&key, Mistake::new(format!("`{key}` is empty")).remark("such as [\"push.example.com\"]"));
+    }
+    for (index, domain) in acme.domains.iter().enumerate() {
+        let key = key.index(index);
+        if domain.starts_with("*.") {
+            let mistake = Mistake::new(format!("`{key}`: {domain} is for any name below another"));
+            report
+                .mistake(&key, mistake.remark("an authority checks such names in the DNS only: list them one by one"));
+        } else if DnsName::try_from(domain.as_str()).is_err() || domain.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let mistake = Mistake::new(format!("`{key}`: \"{domain}\" is not a domain name"));
+            report.mistake(&key, mistake.remark("such as \"push.example.com\", in lower case"));
+        }
+    }
+    for (index, contact) in acme.contact.iter().enumerate() {
+        let is_mail = contact.strip_prefix("mailto:").is_some_and(|address| address.contains('@'));
+        if !is_mail {
+            let key = entry.key("contact").index(index);
+            let mistake = Mistake::new(format!("`{key}`: \"{contact}\" is not a mail address"));
+            report.mistake(&key, mistake.remark("such as \"mailto:ops@example.com\""));
+        }
+    }
+    let is_url =
+        acme.directory.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some());
+    if !is_url {
+        let key = entry.key("directory");
+        let mistake = Mistake::new(format!("`{key}`: \"{}\" is not a URL", acme.directory));
+        report.mistake(&key, mistake.remark("it begins with https://"));
     }
 }

@@ -270,3 +270,69 @@ fn limits_of_one_connection_at_their_edges_are_taken() {
         super::config(&format!("[limits]\n{limits}"));
     }
 }
+
+/// A listener with this `tls`.
+fn with_tls(tls: &str) -> String {
+    format!("[[listeners]]\naddress = \"127.0.0.1:1\"\ntls = {{ {tls} }}\n[[topics]]\npublish = \"subscribers\"\n")
+}
+
+#[test]
+fn a_listener_with_tls_and_nothing_to_show_is_refused() {
+    for tls in ["", "certificates = []"] {
+        assert_says(&with_tls(tls), &["`listeners[0].tls.certificates` is empty", ":3:", "`acme`"]);
+    }
+}
+
+#[cfg(not(feature = "acme"))]
+#[test]
+fn who_wants_certificates_issued_by_a_program_without_that_is_told_how_to_build_it() {
+    let text = with_tls("acme = { domains = [\"push.example.com\"], cache = \"acme\" }");
+    assert_says(&text, &["`listeners[0].tls.acme`", ":3:", "--features acme"]);
+}
+
+#[cfg(feature = "acme")]
+#[test]
+fn an_issued_certificate_that_no_authority_would_issue_is_refused_with_the_key_that_says_so() {
+    let acme = |more: &str| with_tls(&format!("acme = {{ domains = [\"a.example\"], cache = \"acme\", {more} }}"));
+    assert_says(
+        &with_tls("acme = { domains = [], cache = \"acme\" }"),
+        &["`listeners[0].tls.acme.domains` is empty", ":3:28"],
+    );
+    assert_says(&with_tls("acme = { domains = [\"a.example\"] }"), &["`listeners[0].tls.acme` has no `cache`"]);
+    for (domain, said) in [
+        ("*.a.example", "list them one by one"),
+        ("192.0.2.1", "not a domain name"),
+        ("A.example", "in lower case"),
+        ("../a", "not a domain name"),
+        ("", "not a domain name"),
+    ] {
+        let text = with_tls(&format!("acme = {{ domains = [\"a.example\", \"{domain}\"], cache = \"acme\" }}"));
+        assert_says(&text, &["`listeners[0].tls.acme.domains[1]`", said]);
+    }
+    assert_says(&acme("contact = [\"ops@example.com\"]"), &["acme.contact[0]`", "mailto:ops@example.com"]);
+    for directory in ["http://acme.example/directory", "acme.example", "https://"] {
+        assert_says(&acme(&format!("directory = \"{directory}\"")), &["acme.directory`", "begins with https://"]);
+    }
+    assert_says(&acme("directory_ca = \"/nowhere/ca.pem\""), &["acme.directory_ca`", "/nowhere/ca.pem"]);
+    let both =
+        "certificates = [{ certificate = \"a\", key = \"b\" }], acme = { domains = [\"a.example\"], cache = \"acme\" }";
+    assert_says(&with_tls(both), &["`listeners[0].tls.acme` beside `certificates`", "one of the two"]);
+    let clients = "client_ca = \"a\", acme = { domains = [\"a.example\"], cache = \"acme\" }";
+    assert_says(&with_tls(clients), &["`listeners[0].tls.client_ca` beside `acme`"]);
+}
+
+#[cfg(feature = "acme")]
+#[test]
+fn files_that_issuing_needs_are_looked_at_when_the_configuration_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "nothing").unwrap();
+    for (keys, said) in [
+        ("cache = \"file\"", "`listeners[0].tls.acme.cache`"),
+        ("cache = \"acme\", directory_ca = \"file\"", "no certificate in it"),
+    ] {
+        let text = with_tls(&format!("acme = {{ domains = [\"a.example\"], {keys} }}"));
+        let error = Config::from_toml(&text, directory.path()).unwrap_err().to_string();
+        assert!(error.contains(said) && error.contains("-->"), "no {said:?} in:\n{error}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "reading a configuration makes nothing");
+}

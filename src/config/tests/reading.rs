@@ -118,3 +118,16 @@ proptest! {
         let _ = Config::from_toml(&text, Path::new("")).map_err(|error| error.to_string());
     }
 }
+
+#[cfg(feature = "acme")]
+#[test]
+fn an_issued_certificate_needs_names_and_a_folder_beside_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[[topics]]\npublish = \"subscribers\"\n[[listeners]]\naddress = \"127.0.0.1:1\"\n\
+        tls = { acme = { domains = [\"push.example.com\"], cache = \"acme\" } }";
+    let config = Config::from_toml(text, directory.path()).unwrap();
+    let acme = config.listeners[0].tls.clone().unwrap().acme.unwrap();
+    assert_eq!(acme.cache, directory.path().join("acme"));
+    assert_eq!(acme.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!((acme.contact, acme.directory_ca), (Vec::new(), None));
+}

@@ -69,6 +69,13 @@ impl Socket {
         self
     }
 
+    /// What the other end has shown, if the handshake came so far.
+    #[cfg(feature = "acme")]
+    pub(crate) fn certificate(&self) -> Option<rustls::pki_types::CertificateDer<'static>> {
+        let shown = self.tls.as_ref()?.peer_certificates()?.first()?;
+        Some(shown.clone().into_owned())
+    }
+
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         match &mut self.tls {
             None => self.stream.write_all(bytes),

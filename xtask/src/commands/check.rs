@@ -20,6 +20,9 @@ pub(crate) fn run(place: &Place) -> anyhow::Result<Report> {
     }
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     report.run(place.cargo("clippy").args(clippy).at_most(BUILD_DEADLINE))?;
+    let clippy =
+        ["clippy", "--package", "fanfare", "--all-targets", "--features", "acme", "--locked", "--", "-D", "warnings"];
+    report.run(place.cargo("clippy with every feature").args(clippy).at_most(BUILD_DEADLINE))?;
     // With private items: the documentation is for those who work on the code, and links among them break, too.
     let documentation = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items", "--keep-going"];
     let documentation = place.cargo("documentation").args(documentation);

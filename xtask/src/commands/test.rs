@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 use crate::commands::smoke;
-use crate::machine::{NodePackages, Place, Program, PythonPackages};
+use crate::machine::{NodePackages, Pebble, Place, Program, PythonPackages};
 use crate::run::{Report, Step};
 
 /// A part of the tests.
@@ -16,6 +16,8 @@ use crate::run::{Report, Step};
 pub(crate) enum Part {
     /// Unit, integration and documentation tests: `cargo test --workspace`.
     Cargo,
+    /// Issued certificates: what `cargo test` leaves out, with Pebble as the authority.
+    Acme,
     /// Python clients against the tutorials and the HTTP surfaces.
     Interop,
     /// The pages, in headless Chromium.
@@ -23,6 +25,9 @@ pub(crate) enum Part {
     /// Every run of the load harness for a moment: delivery, not speed.
     Smoke,
 }
+
+/// What the feature `acme` changes.
+const ACME_TESTS: [&str; 4] = ["acme::", "config::", "orders::", "tls::"];
 
 /// Runs `parts`, or all of them if there are none.
 ///
@@ -46,10 +51,14 @@ pub(crate) fn run(place: &Place, parts: &[Part]) -> anyhow::Result<Report> {
     if wanted(Part::Browser) {
         suites_on_the_hub.push(browser(place, &mut report)?);
     }
+    let acme = if wanted(Part::Acme) { Some(acme(place, &mut report)?) } else { None };
 
     if wanted(Part::Cargo) {
         let cargo = place.cargo("cargo test").args(["test", "--workspace", "--locked", "--no-fail-fast"]);
         report.run_tests(cargo.at_most(Duration::from_secs(900)))?;
+    }
+    if let Some(acme) = acme {
+        report.run_tests(acme)?;
     }
     if (!suites_on_the_hub.is_empty() || wanted(Part::Smoke))
         && let Some(hub) = place.hub(&mut report)?
@@ -62,6 +71,13 @@ pub(crate) fn run(place: &Place, parts: &[Part]) -> anyhow::Result<Report> {
         }
     }
     Ok(report)
+}
+
+fn acme(place: &Place, report: &mut Report) -> anyhow::Result<Step> {
+    let pebble = Pebble::install(place, report)?;
+    let tests = ["test", "--package", "fanfare", "--features", "acme", "--lib", "--test", "integration", "--locked"];
+    let cargo = place.cargo("acme").args(tests).args(["--no-fail-fast", "--"]).args(ACME_TESTS);
+    Ok(cargo.env("FANFARE_PEBBLE", pebble.program).at_most(Duration::from_secs(900)))
 }
 
 fn interop(place: &Place, report: &mut Report) -> anyhow::Result<Step> {
