@@ -26,6 +26,9 @@ pub(crate) enum Part {
     Smoke,
 }
 
+/// For building and running: five times what it takes from nothing on two cores that do nothing else.
+const CARGO_DEADLINE: Duration = Duration::from_secs(2400);
+
 /// What the feature `acme` changes.
 const ACME_TESTS: [&str; 4] = ["acme::", "config::", "orders::", "tls::"];
 
@@ -55,7 +58,7 @@ pub(crate) fn run(place: &Place, parts: &[Part]) -> anyhow::Result<Report> {
 
     if wanted(Part::Cargo) {
         let cargo = place.cargo("cargo test").args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-        report.run_tests(cargo.at_most(Duration::from_secs(900)))?;
+        report.run_tests(cargo.at_most(CARGO_DEADLINE))?;
     }
     if let Some(acme) = acme {
         report.run_tests(acme)?;
@@ -77,7 +80,7 @@ fn acme(place: &Place, report: &mut Report) -> anyhow::Result<Step> {
     let pebble = Pebble::install(place, report)?;
     let tests = ["test", "--package", "fanfare", "--features", "acme", "--lib", "--test", "integration", "--locked"];
     let cargo = place.cargo("acme").args(tests).args(["--no-fail-fast", "--"]).args(ACME_TESTS);
-    Ok(cargo.env("FANFARE_PEBBLE", pebble.program).at_most(Duration::from_secs(900)))
+    Ok(cargo.env("FANFARE_PEBBLE", pebble.program).at_most(CARGO_DEADLINE))
 }
 
 fn interop(place: &Place, report: &mut Report) -> anyhow::Result<Step> {
