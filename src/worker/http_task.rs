@@ -49,10 +49,6 @@ impl Drop for Serving {
     fn drop(&mut self) {
         let panics = std::thread::panicking();
         let reason = if panics { CloseReason::InternalError } else { CloseReason::ClientClosed };
-        let counters = &self.surface.counters.shards[self.here.index()];
-        counters.panics.add(u64::from(panics));
-        counters.connections[Protocol::Http.index()].add(-1);
-        counters.closed[Protocol::Http.index()][reason.index()].add(1);
         match self.fate {
             Fate::Over => {
                 self.tasks.set(self.tasks.get() - 1);
@@ -62,6 +58,11 @@ impl Drop for Serving {
             }
             Fate::Arriving => {}
         }
+        // Last: whoever sees that it is closed may count on its place.
+        let counters = &self.surface.counters.shards[self.here.index()];
+        counters.panics.add(u64::from(panics));
+        counters.closed[Protocol::Http.index()][reason.index()].add(1);
+        counters.connections[Protocol::Http.index()].add(-1);
     }
 }
 
