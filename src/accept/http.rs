@@ -23,7 +23,7 @@ use super::addresses::AddressKey;
 use super::decision::{Decision, decide};
 use super::handshake::{self, AnyBody, Caller};
 use super::listener::ListenerId;
-use super::tls_stream::TlsStream;
+use super::tls_stream::{Parts, TlsStream};
 use crate::api::{self, Surface};
 use crate::refusal::Refusal;
 use crate::session::Opening;
@@ -45,6 +45,8 @@ pub(crate) struct Opened {
     pub(crate) socket: OwnedFd,
     /// Its TLS, if it speaks that.
     pub(crate) tls: Option<Box<Channel>>,
+    /// What TLS made of the answer and the socket has not taken.
+    pub(crate) sealed: Bytes,
     /// Where it came through.
     pub(crate) listener: ListenerId,
     /// What its client is counted as; see [`Plain::counted`].
@@ -136,18 +138,18 @@ pub(crate) async fn serve(
     let io = parts.io.into_inner();
     let mut rest = parts.read_buf.to_vec();
     rest.extend_from_slice(&io.head);
-    let (stream, tls) = match io.stream {
-        Stream::Tcp(stream) => (stream, None),
+    let (stream, tls, sealed) = match io.stream {
+        Stream::Tcp(stream) => (stream, None, Bytes::new()),
         Stream::Tls(stream) => {
-            let (stream, channel, plain) = stream.into_parts();
+            let Parts { stream, channel, plain, sealed } = stream.into_parts();
             rest.extend_from_slice(&plain);
-            (stream, Some(channel))
+            (stream, Some(channel), sealed)
         }
     };
     match stream.into_std() {
         Ok(socket) => {
             let (socket, listener) = (socket.into(), caller.listener);
-            Ok(Ended::Opened(Box::new(Opened { socket, tls, listener, counted, opening, rest })))
+            Ok(Ended::Opened(Box::new(Opened { socket, tls, sealed, listener, counted, opening, rest })))
         }
         Err(_) => Ok(Ended::Closed),
     }
@@ -201,8 +203,19 @@ enum Stream {
 struct Rewound {
     head: Bytes,
     stream: Stream,
-    /// Whether the kernel refused bytes at the last write: then hyper still holds some.
+    /// Whether the kernel refused bytes at the last write: then hyper, or TLS, still holds some.
     blocked: Rc<Cell<bool>>,
+}
+
+impl Rewound {
+    /// What TLS made of a write may wait for room although the write itself was taken.
+    fn note_blocked(&self, is_pending: bool) {
+        let has_unsent = match &self.stream {
+            Stream::Tcp(_) => false,
+            Stream::Tls(stream) => stream.has_unsent(),
+        };
+        self.blocked.set(is_pending || has_unsent);
+    }
 }
 
 impl AsyncRead for Rewound {
@@ -225,7 +238,7 @@ impl AsyncWrite for Rewound {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
-        self.blocked.set(written.is_pending());
+        self.note_blocked(written.is_pending());
         written
     }
 
@@ -238,7 +251,7 @@ impl AsyncWrite for Rewound {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         };
-        self.blocked.set(written.is_pending());
+        self.note_blocked(written.is_pending());
         written
     }
 
@@ -252,10 +265,9 @@ impl AsyncWrite for Rewound {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            // What TLS made of the last write may wait for room although the write itself was taken.
             Stream::Tls(stream) => {
                 let flushed = Pin::new(stream).poll_flush(cx);
-                self.blocked.set(flushed.is_pending());
+                self.note_blocked(flushed.is_pending());
                 flushed
             }
         }

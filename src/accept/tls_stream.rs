@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -23,6 +23,16 @@ pub(super) struct TlsStream {
     has_closed: bool,
 }
 
+/// A TLS connection, out of tokio's hands.
+pub(super) struct Parts {
+    pub(super) stream: TcpStream,
+    pub(super) channel: Box<Channel>,
+    /// What was opened and not read.
+    pub(super) plain: Bytes,
+    /// What was sealed and not written: it goes first.
+    pub(super) sealed: Bytes,
+}
+
 impl TlsStream {
     /// A connection whose handshake is over.
     pub(super) fn new(stream: TcpStream, channel: Box<Channel>) -> Self {
@@ -30,10 +40,15 @@ impl TlsStream {
         Self { stream, channel, plain, sealed, has_ended: false, has_closed: false }
     }
 
-    /// Takes it apart: the socket, its TLS, and what was opened and not read. All that was written must have been flushed.
-    pub(super) fn into_parts(self) -> (TcpStream, Box<Channel>, BytesMut) {
-        debug_assert!(self.sealed.is_empty());
-        (self.stream, self.channel, self.plain)
+    /// Whether something is sealed that the socket has not taken.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.sealed.has_remaining()
+    }
+
+    /// Takes it apart.
+    pub(super) fn into_parts(self) -> Parts {
+        let Self { stream, channel, plain, sealed, .. } = self;
+        Parts { stream, channel, plain: plain.freeze(), sealed: sealed.freeze() }
     }
 
     /// Writes what is sealed.

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
@@ -313,7 +314,7 @@ impl Greeting {
     fn taken(self, is_polled: bool) -> (Taken, Vec<u8>) {
         let tls = self.preface.and_then(|preface| preface.into_channel());
         let Caller { listener, .. } = self.caller;
-        let wire = Wire { socket: self.socket, tls, listener, counted: self.counted, is_polled };
+        let wire = Wire { socket: self.socket, tls, sealed: Bytes::new(), listener, counted: self.counted, is_polled };
         (Taken { wire, caller: self.caller }, self.head)
     }
 }

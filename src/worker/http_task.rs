@@ -69,7 +69,7 @@ impl Drop for Serving {
 impl Worker {
     /// The ordinary way of a request: a task with a hyper connection.
     pub(super) fn serve_http(&mut self, taken: Taken, head: &[u8]) {
-        let Taken { wire: Wire { socket, tls, listener, counted, is_polled }, caller } = taken;
+        let Taken { wire: Wire { socket, tls, listener, counted, is_polled, .. }, caller } = taken;
         if is_polled {
             let _ = self.poller.delete(&socket);
         }

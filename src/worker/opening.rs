@@ -29,6 +29,8 @@ use crate::ws::{self, Agreement, Decoder};
 pub(super) struct Wire {
     pub(super) socket: OwnedFd,
     pub(super) tls: Option<Box<Channel>>,
+    /// What TLS has made and the socket has not taken.
+    pub(super) sealed: Bytes,
     pub(super) listener: ListenerId,
     pub(super) counted: Option<AddressKey>,
     /// Whether the poller knows it, as a greeting.
@@ -49,15 +51,15 @@ const FAREWELLS: usize = 4096;
 impl Worker {
     /// A socket that tokio gave back becomes a connection.
     pub(super) fn open_opened(&mut self, opened: Opened) {
-        let Opened { socket, tls, listener, counted, opening, rest } = opened;
-        let wire = Wire { socket, tls, listener, counted, is_polled: false };
+        let Opened { socket, tls, sealed, listener, counted, opening, rest } = opened;
+        let wire = Wire { socket, tls, sealed, listener, counted, is_polled: false };
         self.open(wire, None, opening, &rest);
     }
 
     /// A socket becomes a connection. `response` is the answer to its handshake if that is still to be sent: it goes out in
     /// one write with whatever comes first.
     pub(super) fn open(&mut self, wire: Wire, response: Option<Vec<u8>>, opening: Opening, rest: &[u8]) {
-        let Wire { socket, tls, listener, counted, is_polled } = wire;
+        let Wire { socket, tls, sealed, listener, counted, is_polled } = wire;
         let session = match &opening {
             Opening::Topic { encoding, may_publish, .. } => {
                 Session::Topic { encoding: *encoding, may_publish: *may_publish }
@@ -89,6 +91,7 @@ impl Worker {
             self.drop_connection(id, CloseReason::InternalError);
             return;
         }
+        self.fanout.owe_sealed(id, sealed);
         if let Some(response) = response {
             self.fanout.reply(id, Bytes::from(response));
         }

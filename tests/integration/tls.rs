@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 
 use crate::authority::{Authority, Signed};
 use crate::child::Process;
-use crate::client::{Events, Heard, Http, Socket, WebSocket};
+use crate::client::{Events, Heard, Http, Socket, WebSocket, response, upgrade_request};
 use crate::deadline::{eventually, eventually_is};
 use crate::hub::TestHub;
 
@@ -108,6 +108,24 @@ fn a_connection_that_served_requests_becomes_a_socket() {
     assert_eq!(socket.close_code(), 1000);
     assert_eq!(socket.hear(), Heard::End);
     eventually("it is gone", || hub.hub.open(Protocol::Topic) == 0);
+}
+
+#[test]
+fn an_upgrade_behind_answers_that_wait_for_room_is_answered_in_its_place() {
+    let hub = SecureHub::start(1, "");
+    hub.hub.publish("news", "x".repeat(60_000));
+    let address = hub.hub.server().addresses()[1];
+    let mut socket = Socket::connect_with_small_buffer(address).with_tls(&hub.client, "hub.example");
+    const COUNT: usize = 50;
+    let requests = b"GET /topics/news?limit=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(COUNT);
+    socket.send(&[requests, upgrade_request("/topics/news", &[])].concat());
+    for _ in 0..COUNT {
+        let answer = response(&mut socket).unwrap();
+        assert!(answer.status == 200 && answer.body.len() > 60_000);
+    }
+    let mut socket = WebSocket::accepted(socket);
+    socket.send_text("here");
+    assert_eq!(socket.text(), "here");
 }
 
 #[test]
