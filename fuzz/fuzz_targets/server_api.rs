@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use fanfare::accept::ListenerId;
 use fanfare::admin::counters::Counters;
 use fanfare::api::{self, Surface};
 use fanfare::config::{ByteSize, Config, History, Span, TopicRules};
@@ -72,7 +73,7 @@ impl Rig {
         let request = Request::post(format!("/api/{method}")).header("X-API-Key", "key");
         let request = request.body(Full::new(Bytes::copy_from_slice(body))).expect("a request");
         self.runtime.block_on(async {
-            let (head, body) = api::serve(&self.surface, request).await.into_parts();
+            let (head, body) = api::serve(&self.surface, self.surface.reach(ListenerId(0)), request).await.into_parts();
             (head.status, body.collect().await.expect("a whole body").to_bytes())
         })
     }
