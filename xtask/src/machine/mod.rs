@@ -2,7 +2,7 @@
 //!
 //! Programs come from the system ([`Program`]): on Debian as root they are installed, elsewhere they are named with
 //! the way to get them. Packages of Python, Node and Cargo go, in pinned versions, into the cache folder of
-//! [`Place`]. Imports only [`run`](crate::run).
+//! [`Place`]. A hub to try things on is a [`RunningHub`]. Imports only [`run`](crate::run).
 
 mod apt;
 mod cargo_tool;
@@ -10,6 +10,7 @@ mod node_packages;
 mod place;
 mod program;
 mod python_packages;
+mod running_hub;
 mod stamp;
 
 pub(crate) use apt::Archive;
@@ -18,4 +19,5 @@ pub(crate) use node_packages::NodePackages;
 pub(crate) use place::Place;
 pub(crate) use program::Program;
 pub(crate) use python_packages::PythonPackages;
+pub(crate) use running_hub::RunningHub;
 pub(crate) use stamp::Stamp;
