@@ -5,6 +5,7 @@
 //! * [`commands::fuzz`]: each fuzz target for a while;
 //! * [`commands::loom`], [`commands::sanitize`], [`commands::miri`]: tests once more, watched by something that sees more;
 //! * [`conformance`]: the Autobahn test suite against endpoints of the hub;
+//! * [`soak`]: one hub under mixed load for an hour;
 //! * [`instructions`]: how many instructions the operations of the hot path take.
 //!
 //! [`run`] is how a command is announced, timed, bounded and summed up; [`machine`] is what the machine has, and how
@@ -15,6 +16,7 @@ mod conformance;
 mod instructions;
 mod machine;
 mod run;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -74,6 +76,15 @@ enum Command {
         #[arg(default_values_t = ["*".to_owned()])]
         cases: Vec<String>,
     },
+    /// Load one hub with a mix of everything for a long time, and see that it holds nothing when everyone has left.
+    ///
+    /// Rounds of about a minute: joins and leaves, slow readers, event streams, publishing over HTTP; well below one core.
+    /// Ctrl-C ends it early, with what was seen so far.
+    Soak {
+        /// How long, in whole rounds; memory is judged from eight rounds on.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
     /// Count the instructions of the hot path's operations (callgrind), and compare them with the stored counts.
     ///
     /// On Debian as root, valgrind is installed if it is missing; elsewhere it is named and the command fails.
@@ -90,6 +101,7 @@ fn main() -> ExitCode {
         Command::Sanitize { sanitizers } => sanitize::run(&place, &sanitizers),
         Command::Miri { names } => miri::run(&place, &names),
         Command::Conformance { cases } => conformance::run(&place, &cases),
+        Command::Soak { minutes } => soak::run(&place, minutes),
         Command::Instructions(options) => instructions::run(&place, &options),
     });
     match outcome {

@@ -2,7 +2,8 @@
 //!
 //! Programs come from the system ([`Program`]): on Debian as root they are installed, elsewhere they are named with
 //! the way to get them. Packages of Python, Node and Cargo, and [`Pebble`] go, in pinned versions, into the cache folder of
-//! [`Place`]. A [`Nightly`] compiler is asked for, never installed. Imports only [`run`](crate::run).
+//! [`Place`]. A [`Nightly`] compiler is asked for, never installed. A hub to try things on is a [`RunningHub`]. Imports
+//! only [`run`](crate::run).
 
 mod apt;
 mod cargo_tool;
@@ -12,6 +13,7 @@ mod pebble;
 mod place;
 mod program;
 mod python_packages;
+mod running_hub;
 mod stamp;
 
 pub(crate) use apt::Archive;
@@ -22,4 +24,5 @@ pub(crate) use pebble::Pebble;
 pub(crate) use place::Place;
 pub(crate) use program::Program;
 pub(crate) use python_packages::PythonPackages;
+pub(crate) use running_hub::RunningHub;
 pub(crate) use stamp::Stamp;

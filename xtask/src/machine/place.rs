@@ -2,10 +2,14 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use crate::run::{Report, Step};
+
+/// Building with link-time optimisation, from nothing on two cores.
+const RELEASE_BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// Where things are on this machine.
 #[derive(Debug)]
@@ -55,12 +59,8 @@ impl Place {
     /// In the development profile: `cargo test` builds that one anyway, the release build with its link-time
     /// optimisation takes minutes on two cores, and overflow checks and debug assertions belong in a test.
     pub(crate) fn hub(&self, report: &mut Report) -> anyhow::Result<Option<PathBuf>> {
-        if let Some(given) = env::var_os("FANFARE_BIN") {
-            let given = PathBuf::from(given);
-            if !given.is_file() {
-                bail!("FANFARE_BIN: {} is not a file", given.display());
-            }
-            return given.canonicalize().map(Some).context("FANFARE_BIN");
+        if let Some(given) = given_hub()? {
+            return Ok(Some(given));
         }
         let build = self.cargo("build the hub").args(["build", "--locked", "--package", "fanfare", "--bin", "fanfare"]);
         Ok(report.run(build)?.then(|| self.built.join("fanfare")))
@@ -72,8 +72,33 @@ impl Place {
         Ok(report.run(build)?.then(|| self.built.join("fanfare-loadtest")))
     }
 
+    /// The hub (or `$FANFARE_BIN`) and the load harness, built now as they are released. `None`, and recorded, if one does
+    /// not build.
+    pub(crate) fn released(&self, report: &mut Report) -> anyhow::Result<Option<(PathBuf, PathBuf)>> {
+        let given = given_hub()?;
+        let mut packages = vec!["--package", "fanfare-loadtest"];
+        if given.is_none() {
+            packages.extend(["--package", "fanfare"]);
+        }
+        let build = self.cargo("build for release").args(["build", "--release", "--locked"]).args(packages);
+        if !report.run(build.at_most(RELEASE_BUILD_DEADLINE))? {
+            return Ok(None);
+        }
+        let released = self.built.parent().context("what cargo builds has no folder")?.join("release");
+        Ok(Some((given.unwrap_or_else(|| released.join("fanfare")), released.join("fanfare-loadtest"))))
+    }
+
     /// A folder for what a command leaves to look at, beside what cargo builds.
     pub(crate) fn leavings(&self, name: &str) -> PathBuf {
         self.built.join("reports").join(name)
     }
+}
+
+/// The hub that `$FANFARE_BIN` names, if it is set.
+fn given_hub() -> anyhow::Result<Option<PathBuf>> {
+    let Some(given) = env::var_os("FANFARE_BIN").map(PathBuf::from) else { return Ok(None) };
+    if !given.is_file() {
+        bail!("FANFARE_BIN: {} is not a file", given.display());
+    }
+    given.canonicalize().map(Some).context("FANFARE_BIN")
 }
