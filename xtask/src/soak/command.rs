@@ -1,6 +1,7 @@
 //! The command.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -21,6 +22,10 @@ pub(crate) fn run(place: &Place, minutes: u64) -> anyhow::Result<Report> {
     let interrupt = Interrupt::listen()?;
     let Some((program, harness)) = place.released(&mut report)? else { return Ok(report) };
     let folder = place.leavings("soak");
+    if folder.exists() {
+        // Reports of an earlier run must not pass for this one's.
+        fs::remove_dir_all(&folder).context("the reports of the last run")?;
+    }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let mut soak = Soak {
         hub: Hub::start(&program, &folder)?,
@@ -31,7 +36,7 @@ pub(crate) fn run(place: &Place, minutes: u64) -> anyhow::Result<Report> {
         problems: Vec::new(),
     };
     soak.go(Duration::from_secs(minutes * 60));
-    soak.conclude(&mut report);
+    soak.conclude(&folder, &mut report);
     Ok(report)
 }
 
@@ -87,7 +92,7 @@ impl Soak {
     }
 
     /// Ends the hub, prints the table, and says what is wrong.
-    fn conclude(self, report: &mut Report) {
+    fn conclude(self, folder: &Path, report: &mut Report) {
         let Self { hub, rounds, mut problems, start, .. } = self;
         let took = start.elapsed();
         if let Err(error) = hub.end() {
@@ -122,7 +127,8 @@ impl Soak {
             let name = format!("soak: {} rounds", rounds.len());
             report.record(Finished { name, succeeded: true, output: String::new(), took }, None);
         } else {
-            report.fail("soak", problems.join("\n"));
+            let reports = format!("Reports of the harness: {}", folder.display());
+            report.fail("soak", format!("{}\n{reports}", problems.join("\n")));
         }
     }
 }

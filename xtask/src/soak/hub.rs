@@ -93,8 +93,10 @@ fn field(status: &str, name: &str) -> anyhow::Result<u64> {
     Ok(value)
 }
 
-/// A message of 16 KiB and a lag of 64 KiB: what is blocked is given up within the round. Probes of the harness ping hundreds
-/// of times per second.
+/// A lag of 4 MiB: who stops reading is given up after four seconds of the load, and who reads is not if the harness stands
+/// still for three. It publishes then all at once what was due meanwhile: with 64 KiB, a second of that (SIGSTOP) cost every
+/// subscriber its connection, and so did a busy machine now and then. The total has room for all of them: the readers must
+/// not pay for those who stopped. Probes of the harness ping hundreds of times per second.
 fn configuration_for(address: SocketAddr) -> String {
     format!(
         r#"[server]
@@ -105,7 +107,7 @@ workers = 2
 connections = 2000
 message = "16KiB"
 mailbox = "1MiB"
-outbound_total = "16MiB"
+outbound_total = "256MiB"
 history_total = "4MiB"
 control_rate = 0
 
@@ -125,7 +127,7 @@ history = {{ size = 200, ttl = "7d" }}
 [[topics]]
 pattern = "*"
 publish = "anyone"
-slow_consumer = {{ policy = "disconnect", lag = "64KiB" }}
+slow_consumer = {{ policy = "disconnect", lag = "4MiB" }}
 "#
     )
 }

@@ -62,6 +62,7 @@ impl Load {
         match self {
             Self::Churn => {
                 let told = harness.run(
+                    round,
                     &format!(
                         "churn --subscribers 80 --topics 4 --churn 150 --stay 0.5 --rate 160 --payload 256 --before 2 \
                          --during 11 --topic-prefix brief-{round} --json --url ws://{address}"
@@ -73,6 +74,7 @@ impl Load {
             }
             Self::Slow => {
                 let told = harness.run(
+                    round,
                     &format!(
                         "slow --subscribers 40 --stopped-share 0.25 --rate 150 --payload 8192 --before 1 --during 10 \
                          --topic-prefix slow-{round} --json --url ws://{address}"
@@ -94,6 +96,7 @@ impl Load {
             }
             Self::Publishing => {
                 let told = harness.run(
+                    round,
                     &format!(
                         "run fanout --subscribers 100 --topics 5 --rate 100 --payload 1024 --filler json --compress \
                          --publish-by http --duration 12 --topic-prefix kept --json ws://{address}"
@@ -111,7 +114,7 @@ impl Load {
 #[derive(Debug)]
 pub(super) struct Harness {
     program: PathBuf,
-    /// For what it says.
+    /// For its reports.
     folder: PathBuf,
 }
 
@@ -120,9 +123,11 @@ impl Harness {
         Self { program: program.to_owned(), folder: folder.to_owned() }
     }
 
-    /// Runs it with these words and returns its report.
-    fn run(&self, words: &str, interrupt: &Interrupt) -> anyhow::Result<Value> {
-        let [report, talk] = ["report.json", "harness.log"].map(|name| self.folder.join(name));
+    /// Runs it with these words in `round` and returns its report.
+    fn run(&self, round: usize, words: &str, interrupt: &Interrupt) -> anyhow::Result<Value> {
+        // All are kept: what a round that fails was like cannot be asked again.
+        let run = words.split(' ').next().unwrap_or_default();
+        let [report, talk] = ["json", "log"].map(|ending| self.folder.join(format!("round-{round}-{run}.{ending}")));
         let create = |path: &Path| File::create(path).with_context(|| path.display().to_string());
         let mut child = Command::new(&self.program)
             .args(words.split_whitespace())
