@@ -68,8 +68,12 @@ impl RunningHub {
         self.process.id()
     }
 
-    /// Asks it to drain, and waits until it has ended; killed after `deadline`, which is an error.
+    /// Asks it to drain, and waits until it has ended; killed after `deadline`, which is an error, and so is a hub that has
+    /// ended already: somebody else told it to, or it failed.
     pub(crate) fn drain(mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
+        if let Some(status) = self.process.try_wait().context("the hub")? {
+            bail!("the hub had ended before it was told to ({status}); its last words are in hub.log");
+        }
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("the hub's process")?;
         kill_process(id, Signal::TERM).context("the hub cannot be told to end")?;
         let deadline = Instant::now() + deadline;
