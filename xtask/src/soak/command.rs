@@ -98,6 +98,9 @@ impl Soak {
         if let Err(error) = hub.end() {
             problems.push(format!("{error:#}"));
         }
+        if rounds.is_empty() {
+            problems.push("no round got to its end".to_owned());
+        }
         let samples: Vec<Sample> = rounds.iter().map(|round| round.sample.clone()).collect();
         let in_rounds = rounds.iter().enumerate().flat_map(|(index, round)| {
             round.problems.iter().map(move |problem| format!("round {}: {problem}", index + 1))
@@ -119,9 +122,6 @@ impl Soak {
                 "growth of memory",
                 &format!("{} rounds, and it takes {SAMPLES_FOR_MEMORY} to tell", rounds.len()),
             ),
-        }
-        if rounds.is_empty() {
-            report.fail("soak", "no round got to its end".to_owned());
         }
         if problems.is_empty() {
             let name = format!("soak: {} rounds", rounds.len());
