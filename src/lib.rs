@@ -12,7 +12,7 @@
 //! | [`fanout`] | pure: a worker's topic logs, cursors and outboxes |
 //! | [`engine`] | where topics live beyond this process |
 //! | [`ws`] | pure: RFC 6455 and RFC 7692 bytes |
-//! | [`tls`] | pure: TLS records, and the certificates behind them |
+//! | [`tls`] | TLS records (pure), and the certificates behind them, read from files |
 //! | [`api`], [`pages`], [`admin`] | HTTP: publishing, history, static files, metrics, health |
 //! | [`config`], [`cli`] | one struct, TOML and environment; the command line |
 

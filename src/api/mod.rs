@@ -1,6 +1,6 @@
 //! Plain HTTP: publishing, history, the server API, pages, metrics and health. Everything but upgrades and streams.
 //!
-//! Reading order: [`route`] (pure: which path is what), [`reach`] (pure: what of it a listener serves), [`mod@query`] (pure), [`mod@serve`] (one request, one answer),
+//! Reading order: [`route`] (pure: which path is what), [`reach`] (what of it a listener serves, and to how many), [`mod@query`] (pure), [`mod@serve`] (one request, one answer),
 //! [`mod@problem`] (every refusal), [`topics`] and [`history`] (`/topics/{topic}`), [`mod@publish`] (with
 //! backpressure), [`server_api`] (`/api/{method}`), [`keys`], [`cors`], [`request_body`], [`answer`] and [`body_budget`]
 //! (what answers may hold in memory). Imports `hub`, `config`, `pages` and `admin`; never a worker or a session.
