@@ -8,6 +8,7 @@
 
 mod budget;
 mod canary;
+mod directory;
 mod doorbell;
 mod extras;
 mod history;
@@ -33,6 +34,7 @@ mod naive;
 mod node;
 mod outcome;
 mod position;
+mod presence;
 #[cfg(test)]
 mod promises;
 mod publication;
@@ -45,6 +47,7 @@ mod topic_name;
 mod worker_set;
 
 pub use canary::Canary;
+pub use directory::{Directory, Entered, Whereabouts};
 pub use extras::Extras;
 pub use history::Retained;
 pub use hub::{Census, Hub};
@@ -57,6 +60,7 @@ pub use naive::fuzz;
 pub(crate) use node::Node;
 pub use outcome::{Outcome, Receipt};
 pub use position::{Epoch, Offset, ParsePositionError, Position};
+pub use presence::{Attending, Presence};
 pub use publication::{Draft, Publication, Purpose};
 pub use topic::{Topic, TopicId};
 pub use topic_name::{BadTopicName, TopicName};

@@ -208,8 +208,11 @@ impl Topic {
         let (replay, recovery) = match start {
             Start::Now => (Vec::new(), Recovery::NotAsked),
             Start::Last(count) => (state.history().last(count.min(limit), now).cloned().collect(), Recovery::NotAsked),
-            Start::Since(position) if position.epoch != self.epoch => (Vec::new(), Recovery::Gap),
-            Start::Since(position) => match state.history().since(position.offset, state.top, now) {
+            Start::SinceWithin(position, limit) if state.top.0.saturating_sub(position.offset.0) > limit as u64 => {
+                (Vec::new(), Recovery::Gap)
+            }
+            Start::Since(position) | Start::SinceWithin(position, _) if position.epoch != self.epoch => (Vec::new(), Recovery::Gap),
+            Start::Since(position) | Start::SinceWithin(position, _) => match state.history().since(position.offset, state.top, now) {
                 Some(missed) => (missed.take(limit).cloned().collect(), Recovery::Complete),
                 None => (Vec::new(), Recovery::Gap),
             },

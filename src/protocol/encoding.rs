@@ -96,6 +96,28 @@ impl Encoding {
         }
     }
 
+    /// That of a subscriber that was promised deltas, once it has a publication. `None` if it was not, or gets them already.
+    pub const fn settled(self) -> Option<Self> {
+        match self {
+            Self::Centrifuge(shape) => match shape.deltas() {
+                Deltas::Fresh => Some(Self::Centrifuge(shape.with_deltas(Deltas::Going))),
+                Deltas::Off | Deltas::Going => None,
+            },
+            Self::CentrifugeDeflate(shape, window) => match shape.deltas() {
+                Deltas::Fresh => Some(Self::CentrifugeDeflate(shape.with_deltas(Deltas::Going), window)),
+                Deltas::Off | Deltas::Going => None,
+            },
+            Self::Plain
+            | Self::Json
+            | Self::Sse
+            | Self::SseChunked
+            | Self::SseTopic
+            | Self::SseTopicChunked
+            | Self::PlainDeflate(_)
+            | Self::JsonDeflate(_) => None,
+        }
+    }
+
     /// Its shape, if it is one of the Centrifuge protocol.
     pub const fn shape(self) -> Option<Shape> {
         match self {

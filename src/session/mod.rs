@@ -5,10 +5,13 @@
 //! Imports `hub` (names, drafts), `protocol` and `ws`; never a socket, a task or the clock.
 
 mod behaviour;
+mod client;
 mod opening;
+pub mod permission;
 #[expect(clippy::module_inception, reason = "the session is the noun of this station")]
 mod session;
 
 pub use behaviour::{Behaviour, CompileError};
+pub use client::{Client, Expiry, Refresher, Stage, Subscription, TokenMark};
 pub use opening::{Opening, StreamTopics};
 pub use session::{Effect, Effects, Session};
