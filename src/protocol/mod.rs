@@ -1,9 +1,10 @@
 //! Publications to wire frames, one encoding each. Pure; knows no session, no hub state and no socket.
 //!
 //! Reading order: `encoding` (which there are), `plain`, `json` (positions and payloads as JSON), `sse`
-//! (Server-Sent Events), `notice` (what the hub itself has to tell a subscriber). Imports `ws` for frames, and the
-//! position and kind of a publication from `hub`.
+//! (Server-Sent Events), `notice` (what the hub itself has to tell a subscriber), `centrifuge` (another protocol with all
+//! its commands, replies and pushes). Imports `ws` for frames, and the position and kind of a publication from `hub`.
 
+pub mod centrifuge;
 mod encoding;
 mod headed;
 mod json;
