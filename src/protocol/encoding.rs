@@ -6,7 +6,8 @@ use super::content::{About, Content};
 use super::headed::Headed;
 use super::json::{publication_bytes, push_publication};
 use super::plain::plain_frame;
-use super::shape::{Carrier, Shape};
+use super::shape::{Deltas, Shape};
+use super::shaped;
 use super::sse::{self, Delimiting};
 use crate::hub::{Kind, Position};
 use crate::ws::frame::{FrameHeader, HEADER_LIMIT_BYTES};
@@ -48,9 +49,9 @@ impl Encoding {
         match self {
             Self::Plain | Self::PlainDeflate(_) => Self::PlainDeflate(window),
             Self::Json | Self::JsonDeflate(_) => Self::JsonDeflate(window),
-            Self::Centrifuge(shape) | Self::CentrifugeDeflate(shape, _) => match shape.carrier() {
-                Carrier::Socket => Self::CentrifugeDeflate(shape, window),
-                Carrier::Lines(_) | Carrier::Events(_) => Self::Centrifuge(shape),
+            Self::Centrifuge(shape) | Self::CentrifugeDeflate(shape, _) => match shape.delimiting() {
+                None => Self::CentrifugeDeflate(shape, window),
+                Some(_) => Self::Centrifuge(shape),
             },
             Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => self,
         }
@@ -144,7 +145,7 @@ impl Encoding {
 pub fn encode(encoding: Encoding, content: &Content<'_>) -> Bytes {
     let Content { topic, position, about, .. } = *content;
     if let Encoding::Centrifuge(shape) | Encoding::CentrifugeDeflate(shape, _) = encoding {
-        return centrifuge_frame(shape, content);
+        return shaped::frame(shape, content);
     }
     let About::Publication { kind, payload, .. } = about else { return Bytes::new() };
     match encoding {
@@ -156,11 +157,6 @@ pub fn encode(encoding: Encoding, content: &Content<'_>) -> Bytes {
         Encoding::SseTopicChunked => sse::topic_publication(Delimiting::Chunked, None, topic, position, kind, payload),
         Encoding::Centrifuge(_) | Encoding::CentrifugeDeflate(..) => unreachable!("invariant: returned above"),
     }
-}
-
-/// The push of a publication, or of a join or leave.
-fn centrifuge_frame(_shape: Shape, _content: &Content<'_>) -> Bytes {
-    Bytes::new()
 }
 
 fn json_frame(topic: &str, position: Position, kind: Kind, payload: &[u8]) -> Bytes {

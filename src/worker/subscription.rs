@@ -12,9 +12,9 @@ use crate::hub::{
     Draft, Epoch, Joined, Member, Offset, Position, Purpose, Recovery, Retained, Start, Topic, TopicId, TopicName,
 };
 use crate::protocol::centrifuge::{
-    Batch, ClaimedEpoch, DisconnectCode, ErrorCode, Filter, Push, Reply, Subscribe, UnsubscribeCode,
+    Batch, ClaimedEpoch, DisconnectCode, ErrorCode, Push, Reply, Subscribe, UnsubscribeCode,
 };
-use crate::protocol::{Deltas, Encoding, Shape};
+use crate::protocol::{Deltas, Encoding, Filter, Shape};
 use crate::session::permission::{self, Asker, Permission};
 use crate::session::{Expiry, Grant, Overrides, Shown, Subscribed, Subscription, Wish};
 
