@@ -211,11 +211,15 @@ impl Topic {
             Start::SinceWithin(position, limit) if state.top.0.saturating_sub(position.offset.0) > limit as u64 => {
                 (Vec::new(), Recovery::Gap)
             }
-            Start::Since(position) | Start::SinceWithin(position, _) if position.epoch != self.epoch => (Vec::new(), Recovery::Gap),
-            Start::Since(position) | Start::SinceWithin(position, _) => match state.history().since(position.offset, state.top, now) {
-                Some(missed) => (missed.take(limit).cloned().collect(), Recovery::Complete),
-                None => (Vec::new(), Recovery::Gap),
-            },
+            Start::Since(position) | Start::SinceWithin(position, _) if position.epoch != self.epoch => {
+                (Vec::new(), Recovery::Gap)
+            }
+            Start::Since(position) | Start::SinceWithin(position, _) => {
+                match state.history().since(position.offset, state.top, now) {
+                    Some(missed) => (missed.take(limit).cloned().collect(), Recovery::Complete),
+                    None => (Vec::new(), Recovery::Gap),
+                }
+            }
         };
         Joined { top, replay, recovery }
     }

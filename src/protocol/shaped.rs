@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 use super::centrifuge::{Batch, ClientInfo, Data, Format, Publication, Push, json_text};
 use super::content::{About, Content};
@@ -46,7 +45,7 @@ fn delta(format: Format, previous: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A member as the protocol shows it.
-fn info<'a>(member: &'a Member, room: &'a mut [u8; Hyphenated::LENGTH]) -> ClientInfo<'a> {
+fn info<'a>(member: &'a Member, room: &'a mut [u8]) -> ClientInfo<'a> {
     let shown = |info: &'a Bytes| (!info.is_empty()).then_some(&info[..]);
     ClientInfo {
         user: &member.user,

@@ -1,5 +1,7 @@
 //! What clients of the Centrifuge protocol say, and what they are answered.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 
 use super::connection::Reading;
@@ -29,6 +31,17 @@ pub(super) enum Done {
 }
 
 impl Worker {
+    /// As [`Worker::converse`]. A panic in it ends this connection only.
+    pub(super) fn converse_caught(&mut self, id: ConnectionId, frame: &[u8]) -> Went {
+        let conversed = catch_unwind(AssertUnwindSafe(|| self.converse(id, frame)));
+        conversed.unwrap_or_else(|_| {
+            self.counters().panics.add(1);
+            tracing::error!(connection = %id, "a command panicked; its connection is closed");
+            self.fail(id, CloseReason::InternalError);
+            Went::Stopped
+        })
+    }
+
     /// Does the commands of one frame, and answers them in one.
     pub(super) fn converse(&mut self, id: ConnectionId, frame: &[u8]) -> Went {
         let Some(shape) = self.shape_of(id) else { return Went::Stopped };
@@ -47,11 +60,11 @@ impl Worker {
             match self.command(id, command, shape, &mut replies) {
                 Done::On => {}
                 Done::NoRoom => {
-                    self.hold_commands(id, before);
+                    self.pause_commands(id, before);
                     break Done::NoRoom;
                 }
                 Done::Waits => {
-                    self.hold_commands(id, commands.rest());
+                    self.await_commands(id, commands.rest());
                     break Done::Waits;
                 }
                 Done::Ended => break Done::Ended,

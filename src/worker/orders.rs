@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender};
 
 use super::asking::{Answer, AskId};
 use super::worker::Worker;
@@ -60,7 +60,7 @@ pub(crate) struct To {
 #[derive(Debug)]
 pub(crate) struct Orders {
     hub: Arc<Hub>,
-    ways: Box<[Sender<Order>]>,
+    ways: Box<[(Sender<Order>, Receiver<Order>)]>,
 }
 
 /// A worker has as many orders as may wait.
@@ -68,19 +68,22 @@ pub(crate) struct Orders {
 pub(crate) struct TooManyOrders;
 
 impl Orders {
-    /// The ways to this many workers, and their other ends.
-    pub(crate) fn new(hub: Arc<Hub>, workers: usize) -> (Self, Vec<Receiver<Order>>) {
-        let (ways, ends): (Vec<_>, _) = (0..workers).map(|_| crossbeam_channel::bounded(LIMIT)).unzip();
-        (Self { hub, ways: ways.into() }, ends)
+    /// The ways to this many workers.
+    pub(crate) fn new(hub: Arc<Hub>, workers: usize) -> Self {
+        Self { hub, ways: (0..workers).map(|_| crossbeam_channel::bounded(LIMIT)).collect() }
+    }
+
+    /// Where a worker finds its orders.
+    pub(crate) fn end(&self, worker: WorkerId) -> Receiver<Order> {
+        self.ways[worker.index()].1.clone()
     }
 
     /// Has `worker` do what is ordered, soon.
     ///
     /// # Errors
-    /// If too many wait for it already; also if it is gone, which only a drain brings about.
+    /// If too many wait for it already.
     pub(crate) fn give(&self, worker: WorkerId, order: Order) -> Result<(), TooManyOrders> {
-        let sent = self.ways[worker.index()].try_send(order);
-        sent.map_err(|TrySendError::Full(_) | TrySendError::Disconnected(_)| TooManyOrders)?;
+        self.ways[worker.index()].0.try_send(order).map_err(|_| TooManyOrders)?;
         self.hub.mailbox(worker).wake();
         Ok(())
     }

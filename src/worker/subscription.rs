@@ -51,8 +51,7 @@ impl Terms {
             RecoveryRule::Always | RecoveryRule::Cache => (true, true),
         };
         let asks = wish.recoverable || wish.recover.is_some();
-        let recoverable =
-            has_history && (overrides.force_recovery.unwrap_or(must_recover) || (may_recover && asks));
+        let recoverable = has_history && (overrides.force_recovery.unwrap_or(must_recover) || (may_recover && asks));
         let positioned = recoverable
             || (has_history && (overrides.force_positioning.unwrap_or(false) || (may_recover && wish.positioned)));
         let announced = overrides.join_leave.unwrap_or(rules.join_leave != JoinLeave::Off);
@@ -95,9 +94,7 @@ impl Worker {
         let asker = Asker { user: &client.user, is_subscriber: false };
         match permission::subscribe(rules, name.as_str(), asker, !subscribe.token.is_empty()) {
             Err(error) => refused(replies, command, error),
-            Ok(Permission::Granted) => {
-                self.finish_subscribing(id, command, &name, &wanted, Grant::default(), replies)
-            }
+            Ok(Permission::Granted) => self.finish_subscribing(id, command, &name, &wanted, Grant::default(), replies),
             Ok(Permission::ByToken | Permission::ByHook) => refused(replies, command, ErrorCode::NotAvailable),
         }
     }
@@ -151,7 +148,9 @@ impl Worker {
         let mut replies = Batch::new(shape.transport(), 256);
         let _ = match answer {
             // It may have been subscribed meanwhile, by the server or by a second command.
-            Answer::Granted(_) if self.clients.get(id.index).is_some_and(|one| one.subscription(name.as_str()).is_some()) => {
+            Answer::Granted(_)
+                if self.clients.get(id.index).is_some_and(|one| one.subscription(name.as_str()).is_some()) =>
+            {
                 refused(&mut replies, command, ErrorCode::AlreadySubscribed)
             }
             Answer::Granted(grant) => self.finish_subscribing(id, command, name, &wanted, grant, &mut replies),
@@ -203,13 +202,17 @@ impl Worker {
         match self.seat_client(id, name, &wanted, grant) {
             Ok(subscribed) => {
                 let result = subscribed.result(&[]);
-                self.push_to(id, name.as_str(), &Push::Subscribe {
-                    recoverable: result.recoverable,
-                    epoch: result.epoch,
-                    offset: result.offset,
-                    positioned: result.positioned,
-                    data: result.data,
-                });
+                self.push_to(
+                    id,
+                    name.as_str(),
+                    &Push::Subscribe {
+                        recoverable: result.recoverable,
+                        epoch: result.epoch,
+                        offset: result.offset,
+                        positioned: result.positioned,
+                        data: result.data,
+                    },
+                );
                 for publication in subscribed.publications() {
                     self.push_to(id, name.as_str(), &Push::Publication(publication));
                 }

@@ -149,6 +149,7 @@ impl Worker {
         let mut left = false;
         left |= self.take_arrivals();
         left |= self.shake_hands();
+        left |= self.do_orders();
         left |= self.empty_mailbox();
         self.end_write_delays();
         self.pace_drain();
@@ -234,6 +235,9 @@ impl Worker {
     /// Where a publication goes here; `None`, and its charge is given back, if nobody here wants it any more.
     fn address(&mut self, publication: Arc<Publication>) -> Option<Stuck> {
         self.unreleased_bytes = publication.charge_bytes();
+        if !self.newcomers.is_empty() {
+            self.settle_newcomers(publication.topic.id());
+        }
         let Some(lacking) = self.memberships.destinations(publication.topic.id()) else {
             self.release_letter();
             return None;
@@ -351,6 +355,7 @@ impl Worker {
                 Due::Message(id) => self.check_message(id),
                 Due::Idle(id) => self.check_idle(id),
                 Due::Age(id) => self.check_age(id),
+                Due::Client(id) => self.check_client(id),
             }
         }
         self.deadlines_left = true;

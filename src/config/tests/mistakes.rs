@@ -22,7 +22,7 @@ error: unknown key `limits.mesage`
   |
 3 | mesage = \"1MiB\"
   | ^^^^^^ did you mean `message`?
-  = accepted: byte_rate, close_timeout, connection_age, connections, connections_per_address, control_rate, \
+  = accepted: byte_rate, close_timeout, connection_age, connections, connections_per_address, connections_per_user, control_rate, \
 fragments, handshakes, handshakes_per_address, header, header_timeout, history_total, idle_timeout, keep_alive, mailbox, message, \
 message_rate, message_timeout, outbound_total, over_rate, publish_wait, subscriptions, topic_name, topics
 ";
