@@ -17,6 +17,7 @@ mod emulation;
 mod error_code;
 mod field_reader;
 mod filter;
+pub mod fossil;
 mod json_field;
 mod message_writer;
 mod payload;
