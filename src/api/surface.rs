@@ -19,6 +19,7 @@ use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
 use crate::hub::Hub;
+use crate::identity::{Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
 use crate::tls::Issuers;
@@ -45,6 +46,8 @@ pub struct Surface {
     pub pages: Pages,
     /// The keys of `[api]`.
     pub keys: ApiKeys,
+    /// The tokens of `[tokens]`.
+    pub verifier: Verifier,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -84,6 +87,9 @@ pub enum SurfaceError {
     /// A file or directory of `[[pages]]` cannot be served.
     #[error(transparent)]
     Pages(#[from] PagesError),
+    /// Tokens cannot be verified as configured.
+    #[error(transparent)]
+    Tokens(#[from] VerifierError),
 }
 
 impl Surface {
@@ -115,6 +121,7 @@ impl Surface {
             routes: Routes::new(&config),
             pages: Pages::new(&config)?,
             keys: ApiKeys::new(&config.api),
+            verifier: Verifier::new(&config.tokens)?,
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),

@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 
 use super::{
     Acme, Announce, Api, Certificate, Compression, Config, Endpoint, History, Limits, Listen, ListenAddress, Liveness,
-    Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
+    Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens, TopicRules,
 };
+use crate::identity::Algorithm;
 
 /// Every key with a value of its kind, as TOML.
 pub(super) fn table() -> &'static toml::Table {
@@ -46,6 +47,7 @@ fn exemplar() -> Config {
         liveness,
         limits,
         api: _,
+        tokens,
         sse,
         compression,
         log,
@@ -57,6 +59,7 @@ fn exemplar() -> Config {
     let Server { listen, workers, drain, origins: _, anyone_may_publish_from_public_addresses, try_it_page } = server;
     let Liveness { ping_interval, pong_timeout } = liveness;
     let Limits { .. } = limits;
+    let Tokens { keys: _, jwks_url: _, jwks_refresh, audience: _, issuer: _, leeway } = tokens;
     let Sse { retry } = sse;
     let Compression { enabled, level: effort, threshold } = compression;
     let Log { level, format } = log;
@@ -73,6 +76,21 @@ fn exemplar() -> Config {
         liveness: Liveness { ping_interval, pong_timeout },
         limits,
         api: Api { keys: vec!["key".to_owned()], keys_file: Some("keys.txt".into()) },
+        tokens: Tokens {
+            keys: vec![TokenKey {
+                algorithm: Algorithm::Hs256,
+                secret: some("secret"),
+                secret_file: Some("secret.txt".into()),
+                public_key: some("-----BEGIN PUBLIC KEY-----"),
+                public_key_file: Some("key.pem".into()),
+                id: some("2027"),
+            }],
+            jwks_url: some("https://auth.example.com/.well-known/jwks.json"),
+            jwks_refresh,
+            audience: some("push"),
+            issuer: some("https://auth.example.com"),
+            leeway,
+        },
         sse: Sse { retry },
         compression: Compression { enabled, level: effort, threshold },
         log: Log { level, format },
@@ -138,10 +156,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_at_most_ninety_five_keys() {
-        // Seventy were meant; listeners, TLS and the limits on abuse came to the rest.
+    fn there_are_at_most_a_hundred_and_fifteen_keys() {
+        // Seventy were meant; listeners, TLS, the limits on abuse and tokens came to the rest.
         let keys = keys();
-        assert!(keys.len() <= 95, "{}: {keys:#?}", keys.len());
+        assert!(keys.len() <= 115, "{}: {keys:#?}", keys.len());
         assert!(keys.contains(&"topics.history.size".to_owned()) && keys.contains(&"pages.directory".to_owned()));
     }
 
