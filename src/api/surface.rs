@@ -19,7 +19,7 @@ use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
 use crate::hub::Hub;
-use crate::identity::{Verifier, VerifierError};
+use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
 use crate::tls::Issuers;
@@ -48,6 +48,8 @@ pub struct Surface {
     pub keys: ApiKeys,
     /// The tokens of `[tokens]`.
     pub verifier: Verifier,
+    /// Who is shut out although his token holds.
+    pub revocations: Revocations,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -122,6 +124,7 @@ impl Surface {
             pages: Pages::new(&config)?,
             keys: ApiKeys::new(&config.api),
             verifier: Verifier::new(&config.tokens)?,
+            revocations: Revocations::default(),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),

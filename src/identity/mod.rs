@@ -2,7 +2,8 @@
 //!
 //! Reading order: `algorithm`, `key` and `keys` (what may sign), `token` (the three parts, and their signature), `claims`
 //! (what a token says), `verify` and `verdict` (whether it holds now): all of this is pure. Then the keys that are fetched:
-//! `jwks` (pure), `schedule` (pure), `fetch`, `remote`; and `verifier`, which is what workers ask.
+//! `jwks` (pure), `schedule` (pure), `fetch`, `remote`; and `verifier`, which is what workers ask. `revocation` is who
+//! was shut out since.
 //!
 //! A key is good for its own algorithm and no other, and `none` is not one that exists here: which algorithm a token
 //! *says* it has never decides how it is checked. Imports `config`, `refusal` and `admin::counters`.
@@ -14,6 +15,7 @@ mod jwks;
 mod key;
 mod keys;
 mod remote;
+mod revocation;
 mod schedule;
 #[cfg(test)]
 mod testing;
@@ -27,6 +29,7 @@ pub use claims::{Claims, ConnectionClaims, Granted, Overrides, SubscriptionClaim
 pub use fetch::FetchError;
 pub use key::{Key, KeyError};
 pub use keys::Keys;
+pub use revocation::{Fingerprint, Presented, Revocations, Shut, Standing, Written};
 pub use token::Token;
 pub use verdict::{Reason, Verdict};
 pub use verifier::{Checked, Pending, Verifier, VerifierError};
