@@ -33,7 +33,7 @@ pub enum FetchError {
     #[error("{0}")]
     Failed(String),
     /// It took too long.
-    #[error("no whole answer within {}s", .0.as_secs())]
+    #[error("no whole answer within {0:?}")]
     Timeout(Duration),
     /// Another status than 200. Redirects are not followed.
     #[error("the answer is {0}")]

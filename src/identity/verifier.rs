@@ -241,3 +241,6 @@ impl<T> fmt::Debug for Pending<T> {
         f.debug_struct("Pending").field("since", &self.since).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
