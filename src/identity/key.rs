@@ -231,8 +231,8 @@ fn expect_public_key(pem: &[u8]) -> Result<(), KeyError> {
     Err(KeyError::WrongPem { label: label.unwrap_or_default().chars().take(40).collect(), hint })
 }
 
-/// The bytes of a key's file, without the end of line that editors and `echo` leave.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, KeyError> {
+/// The bytes of a key's file, at most [`Key::LARGEST_FILE_BYTES`], without the end of line that editors and `echo` leave.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, KeyError> {
     use io::Read as _;
     let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
     let mut bytes = Vec::new();
