@@ -11,11 +11,15 @@ use super::token::read_object;
 
 /// Why a set is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SetError {
+#[non_exhaustive]
+pub enum SetError {
+    /// No JSON object with a list of `keys`.
     #[error("not a key set: {0}")]
     NotASet(String),
+    /// More than [`Keys::MOST`].
     #[error("it has {0} keys, and at most {most} are taken", most = Keys::MOST)]
     TooMany(usize),
+    /// Only keys for encryption, symmetric ones, or such as are not known here.
     #[error("it has {0} keys, and none is a public key for signatures that is taken here")]
     NoneOfUse(usize),
 }
@@ -41,10 +45,16 @@ struct Written {
     y: Option<String>,
 }
 
-/// The keys of `json` that verify tokens. What is for encryption, symmetric or unknown is left out.
-///
-/// An empty set is a set: whoever publishes it says that nothing is good any more.
-pub(super) fn read(json: &[u8]) -> Result<Keys, SetError> {
+impl Keys {
+    /// The keys of a set that verify tokens. What is for encryption, symmetric or unknown is left out.
+    ///
+    /// An empty set is a set: whoever publishes it says that nothing is good any more.
+    pub fn from_set(json: &[u8]) -> Result<Self, SetError> {
+        read(json)
+    }
+}
+
+fn read(json: &[u8]) -> Result<Keys, SetError> {
     let set: Set = read_object(json).map_err(SetError::NotASet)?;
     if set.keys.len() > Keys::MOST {
         return Err(SetError::TooMany(set.keys.len()));

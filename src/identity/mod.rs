@@ -28,6 +28,7 @@ mod verify;
 pub use algorithm::{Algorithm, Family};
 pub use claims::{Claims, ConnectionClaims, Granted, Overrides, SubscriptionClaims};
 pub use fetch::FetchError;
+pub use jwks::SetError;
 pub use key::{Key, KeyError, read_file};
 pub use keys::Keys;
 pub use revocation::{Fingerprint, Presented, Revocations, Shut, Standing, Written};

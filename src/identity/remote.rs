@@ -8,7 +8,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use super::fetch::{FetchError, Fetcher};
-use super::jwks;
 use super::keys::Keys;
 use super::schedule::Schedule;
 use crate::admin::counters::Counters;
@@ -135,7 +134,7 @@ impl Remote {
 
     async fn fetch(&self) -> Result<Keys, Arc<str>> {
         let body = self.fetcher.fetch().await.map_err(|error: FetchError| error.to_string())?;
-        Ok(jwks::read(&body).map_err(|error| error.to_string())?)
+        Ok(Keys::from_set(&body).map_err(|error| error.to_string())?)
     }
 
     /// Once per change: what fails every minute need not be said every minute.
