@@ -18,7 +18,7 @@ use crate::accept::origin::{BadOrigin, Origins};
 use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
-use crate::hub::Hub;
+use crate::hub::{Hub, Idempotency};
 use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -51,6 +51,8 @@ pub struct Surface {
     pub verifier: Verifier,
     /// Who is shut out although his token holds.
     pub revocations: Revocations,
+    /// Publications that may come twice.
+    pub idempotency: Idempotency,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -128,6 +130,7 @@ impl Surface {
             keys: ApiKeys::new(&config.api),
             verifier: Verifier::new(&config.tokens)?,
             revocations: Revocations::default(),
+            idempotency: Idempotency::default(),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),
@@ -196,6 +199,11 @@ impl Surface {
     pub fn unix_millis(&self, at: Instant) -> u64 {
         let since_start = at.saturating_duration_since(self.started);
         u64::try_from((self.started_unix + since_start).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Seconds since the Unix epoch, as tokens count.
+    pub(crate) fn now_unix(&self) -> u64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// When the process started, since the Unix epoch.

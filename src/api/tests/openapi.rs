@@ -1,0 +1,1 @@
+//! The description for programs says what there is.
