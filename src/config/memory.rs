@@ -3,6 +3,7 @@
 use super::settings::Config;
 use super::topics::TopicRules;
 use super::units::ByteSize;
+use crate::hub::Idempotency;
 
 /// The sum of what the limits allow clients to make this process hold. What is held per connection and per topic to
 /// manage it comes on top.
@@ -26,6 +27,9 @@ pub struct MemoryItem {
 /// Bodies of answers (64 MiB) and of files (64 MiB), and four files of at most 16 MiB that are being read; see `api` and
 /// `pages`.
 const ANSWERS: ByteSize = ByteSize::mib(64 + 64 + 4 * 16);
+
+/// Idempotency keys; see `hub`.
+const IDEMPOTENCY: ByteSize = ByteSize(Idempotency::LIMIT_BYTES as u64);
 
 /// What was read of a connection and waits until it reads its answers, or may send again: one read at most, or what came with
 /// its head; see `worker`.
@@ -85,6 +89,7 @@ impl Config {
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
                 item("answers and files being sent over HTTP", "fixed", ANSWERS),
+                item("keys of publications that may come twice", "fixed", IDEMPOTENCY),
             ],
         }
     }
@@ -118,12 +123,15 @@ mod tests {
         config.limits.mailbox = ByteSize::mib(2);
         config.limits.outbound_total = ByteSize::mib(100);
         config.limits.history_total = ByteSize::mib(50);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 192));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 192 + 64));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 50 + 192));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 50 + 192 + 64));
         config.compression.enabled = true;
         let longer = 16 * (128 * 1024 + 64);
-        assert_eq!(config.memory_bound(4).total(), ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 100 + 50 + 192).0 + longer));
+        assert_eq!(
+            config.memory_bound(4).total(),
+            ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 100 + 50 + 192 + 64).0 + longer)
+        );
     }
 
     #[test]

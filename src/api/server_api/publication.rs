@@ -201,24 +201,34 @@ pub(super) fn topic_of(surface: &Surface, name: &TopicName, content: &Content) -
     surface.hub.topic(name).map_err(|refusal| Failure::Transport(refusal, format!("publish to {name:?}")))
 }
 
-/// Publishes on `topic`, or finds that this was done.
-///
-/// Cancel safe: accepted whole or not at all, and then whoever has the same key gets the turn.
-pub(super) async fn publish_content(
+/// Publishes on `topic`, and says what its publisher is told.
+async fn publish_content(
     surface: &Surface,
     topic: &Arc<Topic>,
     content: Content,
     deadline: Instant,
 ) -> Result<Published, Failure> {
-    let Content { draft, passing, has_version: _, key } = content;
+    let passing = content.passing;
+    let Receipt { position, receivers: _ } = accept(surface, topic, content, deadline).await?;
+    let is_kept = !passing && surface.hub.rules().get(topic.rules()).is_some_and(keeps_history);
+    Ok(Published { offset: is_kept.then_some(position.offset.0), epoch: is_kept.then(|| position.epoch.0.to_string()) })
+}
+
+/// Publishes on `topic`, or finds that this was done.
+///
+/// Cancel safe: accepted whole or not at all, and then whoever has the same key gets the turn.
+pub(super) async fn accept(
+    surface: &Surface,
+    topic: &Arc<Topic>,
+    content: Content,
+    deadline: Instant,
+) -> Result<Receipt, Failure> {
+    let Content { draft, passing: _, has_version: _, key } = content;
     let done = match key {
         None => publish(surface, topic, draft, deadline).await,
         Some(key) => publish_once(surface, topic, draft, &key, deadline).await,
     };
-    let Receipt { position, receivers: _ } =
-        done.map_err(|refusal| Failure::Transport(refusal, format!("publish to {:?}", topic.name())))?;
-    let is_kept = !passing && surface.hub.rules().get(topic.rules()).is_some_and(keeps_history);
-    Ok(Published { offset: is_kept.then_some(position.offset.0), epoch: is_kept.then(|| position.epoch.0.to_string()) })
+    done.map_err(|refusal| Failure::Transport(refusal, format!("publish to {:?}", topic.name())))
 }
 
 async fn publish_once(

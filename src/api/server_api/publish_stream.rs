@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::call::result;
 use super::failure::{ApiError, Failure};
 use super::field::{parse, topic_name};
-use super::publication::{Content, Request, count, publish_content, topic_of};
+use super::publication::{Content, Request, accept, count, topic_of};
 use super::serve::{held, line_limit_bytes};
 use crate::api::problem::problem;
 use crate::api::surface::{Body, Surface};
@@ -151,7 +151,7 @@ impl Stream<'_> {
         let channel = request.channel.take();
         let content = Content::new(surface, request).inspect_err(rejected)?;
         let topic = self.topic(channel.as_deref(), &content).inspect_err(rejected)?;
-        publish_content(surface, &topic, content, Instant::now() + PATIENCE).await.map(drop)
+        accept(surface, &topic, content, Instant::now() + PATIENCE).await.map(drop)
     }
 
     fn topic(&mut self, channel: Option<&str>, content: &Content) -> Result<Arc<Topic>, Failure> {
