@@ -262,7 +262,7 @@ async fn an_idempotency_key_publishes_once_per_channel() {
 
 #[tokio::test]
 async fn who_comes_while_the_same_key_waits_for_room_gets_its_receipt() {
-    let rig = Rig::new(&format!("{RULES}\n[limits]\nmailbox = 1\npublish_wait = \"1h\""));
+    let rig = Rig::new(&format!("{RULES}\n[limits]\nmailbox = 1\npublish_wait = \"20s\""));
     rig.subscribe("kept", WorkerId(0));
     ok(&rig, "publish", r#"{"channel":"kept","data":"full"}"#).await;
     let body = r#"{"channel":"kept","data":1,"idempotency_key":"x"}"#;
