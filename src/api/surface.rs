@@ -18,6 +18,7 @@ use crate::accept::origin::{BadOrigin, Origins};
 use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
+use crate::hooks::{Hooks, HooksError};
 use crate::hub::Hub;
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -39,6 +40,8 @@ pub struct Surface {
     pub started: Instant,
     /// No configuration file was given: details of refusals may be shown.
     pub demo: bool,
+    /// The way to the application's backend; there is one even where no hook has a URL.
+    pub hooks: Arc<Hooks>,
     /// Which path is what.
     pub routes: Routes,
     /// Files and texts.
@@ -84,10 +87,14 @@ pub enum SurfaceError {
     /// A file or directory of `[[pages]]` cannot be served.
     #[error(transparent)]
     Pages(#[from] PagesError),
+    /// The hooks cannot work as configured.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
 }
 
 impl Surface {
-    /// Prepares everything: compiles origins and routes, resolves the pages. Blocks on files.
+    /// Prepares everything: compiles origins and routes, resolves the pages, starts the thread of the hooks if there are
+    /// any. Blocks on files.
     pub fn new(
         hub: Arc<Hub>,
         config: Arc<Config>,
@@ -112,6 +119,7 @@ impl Surface {
         let since_start = started.elapsed();
         let now_unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
+            hooks: Arc::new(Hooks::start(&config.hooks)?),
             routes: Routes::new(&config),
             pages: Pages::new(&config)?,
             keys: ApiKeys::new(&config.api),

@@ -134,7 +134,7 @@ impl<'t> Document<'t> {
 
 /// Whether what stands there must not be shown.
 fn is_secret(path: &KeyPath) -> bool {
-    matches!(path.steps(), [Step::Key(section), Step::Key(key), ..] if section == "api" && key == "keys")
+    matches!(path.steps(), [Step::Key(section), Step::Key(key), ..] if matches!((section.as_str(), key.as_str()), ("api", "keys") | ("hooks", "secret")))
 }
 
 fn search_table(table: &DeTable<'_>, span: &Range<usize>, at: &KeyPath) -> Option<KeyPath> {

@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Acme, Announce, Api, Certificate, Compression, Config, Endpoint, History, Limits, Listen, ListenAddress, Liveness,
-    Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
+    Acme, Announce, Api, Certificate, Compression, Config, Endpoint, History, Hooks, Limits, Listen, ListenAddress,
+    Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
 };
 
 /// Every key with a value of its kind, as TOML.
@@ -41,11 +41,13 @@ fn collect(table: &toml::Table, prefix: &str, keys: &mut Vec<String>) {
 
 fn exemplar() -> Config {
     let some = |text: &str| Some(text.to_owned());
+    let hook = || Some("https://app.example.com/hooks".parse().expect("invariant: it is a URL"));
     let Config {
         server,
         liveness,
         limits,
         api: _,
+        hooks,
         sse,
         compression,
         log,
@@ -57,6 +59,7 @@ fn exemplar() -> Config {
     let Server { listen, workers, drain, origins: _, anyone_may_publish_from_public_addresses, try_it_page } = server;
     let Liveness { ping_interval, pong_timeout } = liveness;
     let Limits { .. } = limits;
+    let Hooks { timeout, concurrency, queue, answer, coalesce, .. } = hooks;
     let Sse { retry } = sse;
     let Compression { enabled, level: effort, threshold } = compression;
     let Log { level, format } = log;
@@ -73,6 +76,26 @@ fn exemplar() -> Config {
         liveness: Liveness { ping_interval, pong_timeout },
         limits,
         api: Api { keys: vec!["key".to_owned()], keys_file: Some("keys.txt".into()) },
+        hooks: Hooks {
+            connect: hook(),
+            refresh: hook(),
+            subscribe: hook(),
+            publish: hook(),
+            sub_refresh: hook(),
+            rpc: hook(),
+            unsubscribe: hook(),
+            disconnect: hook(),
+            timeout,
+            concurrency,
+            queue,
+            answer,
+            headers: vec!["cookie".to_owned()],
+            emulated_headers: vec!["authorization".to_owned()],
+            secret: some("secret"),
+            secret_file: Some("secret.txt".into()),
+            ca_file: Some("authorities.pem".into()),
+            coalesce,
+        },
         sse: Sse { retry },
         compression: Compression { enabled, level: effort, threshold },
         log: Log { level, format },
@@ -138,10 +161,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_at_most_ninety_five_keys() {
-        // Seventy were meant; listeners, TLS and the limits on abuse came to the rest.
+    fn there_are_at_most_a_hundred_and_fifteen_keys() {
+        // Seventy were meant; listeners, TLS, the limits on abuse and the hooks came to the rest.
         let keys = keys();
-        assert!(keys.len() <= 95, "{}: {keys:#?}", keys.len());
+        assert!(keys.len() <= 115, "{}: {keys:#?}", keys.len());
         assert!(keys.contains(&"topics.history.size".to_owned()) && keys.contains(&"pages.directory".to_owned()));
     }
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules};
+use super::{
+    Api, Compression, Endpoint, Hooks, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules,
+};
 
 /// The whole configuration.
 ///
@@ -18,6 +20,8 @@ pub struct Config {
     pub limits: Limits,
     /// The server API under `/api`.
     pub api: Api,
+    /// The application's backend, asked and told over HTTP.
+    pub hooks: Hooks,
     /// Server-Sent Events.
     pub sse: Sse,
     /// Compression of WebSocket messages.
@@ -46,11 +50,18 @@ impl Config {
         short.chain(self.listeners.iter().cloned()).collect()
     }
 
-    /// This configuration as TOML that reads back as the same, except that keys of the API are replaced by
+    /// This configuration as TOML that reads back as the same, except that secrets are replaced by
     /// [`Api::REDACTED`].
     pub fn to_toml(&self) -> String {
         let mut shown = self.clone();
         shown.api.keys.fill(Api::REDACTED.to_owned());
+        if shown.hooks.secret_file.is_some() {
+            // It came from there, and will again.
+            shown.hooks.secret = None;
+        }
+        if let Some(secret) = &mut shown.hooks.secret {
+            *secret = Api::REDACTED.to_owned();
+        }
         toml::to_string(&shown).expect("invariant: tables with text keys, numbers, texts and lists are always TOML")
     }
 }
