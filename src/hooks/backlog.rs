@@ -1,6 +1,7 @@
 //! Events that the backend has not confirmed yet.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,8 +25,7 @@ pub(super) struct Backlog {
 
 #[derive(Debug)]
 struct Batch {
-    body: Bytes,
-    events: usize,
+    parcel: Parcel,
     held_bytes: usize,
     failures: u32,
     state: Sending,
@@ -35,6 +35,32 @@ struct Batch {
 enum Sending {
     UnderWay,
     Pausing { until: Instant },
+}
+
+/// Events that are sent together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parcel {
+    id: String,
+    events: Arc<[Bytes]>,
+}
+
+impl Parcel {
+    /// As it is sent. Copies the events: not for under a lock.
+    pub(super) fn to_body(&self) -> Bytes {
+        let bytes = self.events.iter().map(|event| event.len() + 1).sum::<usize>();
+        let mut body = Vec::with_capacity(bytes + self.id.len() + 32);
+        body.extend_from_slice(b"{\"id\":\"");
+        body.extend_from_slice(self.id.as_bytes());
+        body.extend_from_slice(b"\",\"events\":[");
+        for (index, event) in self.events.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(event);
+        }
+        body.extend_from_slice(b"]}");
+        body.into()
+    }
 }
 
 /// Whether an event was taken.
@@ -72,9 +98,9 @@ impl Backlog {
         Kept::Queued
     }
 
-    /// The body that is to be sent at `now`, if one is. Say how that went with [`Backlog::delivered`] or
+    /// What is to be sent at `now`, if something is. Say how that went with [`Backlog::delivered`] or
     /// [`Backlog::failed`].
-    pub(super) fn due(&mut self, now: Instant) -> Option<Bytes> {
+    pub(super) fn due(&mut self, now: Instant) -> Option<Parcel> {
         if self.batch.is_none() {
             self.batch = self.next_batch(now);
         }
@@ -83,7 +109,7 @@ impl Backlog {
         match batch.state {
             Sending::Pausing { until } if until <= now || (hurried && until > now + Self::FIRST_PAUSE) => {
                 batch.state = Sending::UnderWay;
-                Some(batch.body.clone())
+                Some(batch.parcel.clone())
             }
             Sending::Pausing { .. } | Sending::UnderWay => None,
         }
@@ -131,29 +157,26 @@ impl Backlog {
 
     /// Events that were not confirmed.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.batch.as_ref().map_or(0, |batch| batch.events)
+        self.waiting.len() + self.batch.as_ref().map_or(0, |batch| batch.parcel.events.len())
     }
 
     fn next_batch(&mut self, now: Instant) -> Option<Batch> {
-        self.waiting.front()?;
-        let mut body = format!("{{\"id\":\"{}-{}\",\"events\":[", self.name, self.batches).into_bytes();
-        self.batches += 1;
-        let (mut events, mut held_bytes) = (0, 0);
-        while let Some(event) = self.waiting.front() {
-            if events == Self::BATCH_EVENTS || (events > 0 && body.len() + event.len() > Self::BATCH_BYTES) {
+        let (mut events, mut bytes) = (0, 0);
+        for event in self.waiting.iter().take(Self::BATCH_EVENTS) {
+            if events > 0 && bytes + event.len() > Self::BATCH_BYTES {
                 break;
             }
-            if events > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(event);
             events += 1;
-            held_bytes += event.len() + Self::COST_BYTES;
-            self.waiting.pop_front();
+            bytes += event.len();
         }
-        body.extend_from_slice(b"]}");
-        let state = Sending::Pausing { until: now };
-        Some(Batch { body: body.into(), events, held_bytes, failures: 0, state })
+        if events == 0 {
+            return None;
+        }
+        let id = format!("{}-{}", self.name, self.batches);
+        self.batches += 1;
+        let parcel = Parcel { id, events: self.waiting.drain(..events).collect() };
+        let held_bytes = bytes + events * Self::COST_BYTES;
+        Some(Batch { parcel, held_bytes, failures: 0, state: Sending::Pausing { until: now } })
     }
 }
 
@@ -172,8 +195,8 @@ mod tests {
         Bytes::from(format!("{{\"n\":{n}}}"))
     }
 
-    fn numbers(body: &Bytes) -> (String, Vec<u64>) {
-        let batch: serde_json::Value = serde_json::from_slice(body).unwrap();
+    fn numbers(parcel: &Parcel) -> (String, Vec<u64>) {
+        let batch: serde_json::Value = serde_json::from_slice(&parcel.to_body()).unwrap();
         let events = batch["events"].as_array().unwrap().iter();
         (batch["id"].as_str().unwrap().to_owned(), events.map(|event| event["n"].as_u64().unwrap()).collect())
     }
@@ -262,7 +285,7 @@ mod tests {
             let mut now = Instant::now();
             let mut backlog = Backlog::new(limit, "run".to_owned());
             let (mut kept, mut confirmed, mut n) = (Vec::new(), Vec::new(), 0);
-            let mut under_way: Option<Bytes> = None;
+            let mut under_way: Option<Parcel> = None;
             for (what, after_ms) in steps {
                 match what {
                     0 | 1 => {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::backend::Backend;
+use super::backlog::Parcel;
 use super::breaker::{Change, Pass, Verdict};
 use super::desk::{CallId, Next};
 use super::failure::Failure;
@@ -107,18 +107,18 @@ async fn make(shared: Arc<Shared>, backend: Backend, call: Call) {
 fn start_events(shared: &Arc<Shared>, backend: &Backend, now: Instant) -> Option<Instant> {
     let mut telling = shared.telling();
     for (target, backlog) in telling.backlogs.iter_mut().enumerate() {
-        if let Some(body) = backlog.due(now) {
-            tokio::spawn(deliver(Arc::clone(shared), backend.clone(), target, body));
+        if let Some(parcel) = backlog.due(now) {
+            tokio::spawn(deliver(Arc::clone(shared), backend.clone(), target, parcel));
         }
     }
     telling.backlogs.iter().filter_map(|backlog| backlog.due_at()).min()
 }
 
-async fn deliver(shared: Arc<Shared>, backend: Backend, target: usize, body: Bytes) {
+async fn deliver(shared: Arc<Shared>, backend: Backend, target: usize, parcel: Parcel) {
     let hook = shared.told(target);
     let began = Instant::now();
     let none = Passed::default();
-    let telling = backend.post(shared.uri(target), &none, body);
+    let telling = backend.post(shared.uri(target), &none, parcel.to_body());
     let outcome = match timeout(shared.timeout.max(BATCH_TIMEOUT), telling).await {
         Err(_) => Err(Failure::Timeout),
         Ok(Err(failure)) => Err(failure),
@@ -140,6 +140,7 @@ async fn deliver(shared: Arc<Shared>, backend: Backend, target: usize, body: Byt
 /// What is left when the time is over is lost, and that is said.
 fn give_up(shared: &Shared) {
     let mut telling = shared.telling();
+    telling.is_over = true;
     for (target, backlog) in telling.backlogs.iter_mut().enumerate() {
         let events = backlog.abandon();
         if events > 0 {

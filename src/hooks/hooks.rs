@@ -1,6 +1,7 @@
 //! The way to the backend, for everyone in the process.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -69,6 +70,9 @@ pub(super) struct Shared {
     coalesce: bool,
     desk: Mutex<Desk<Job, Done>>,
     telling: Mutex<Telling>,
+    /// What the ids of events of this process begin with, and how many there were.
+    run: String,
+    events: AtomicU64,
     throttles: Mutex<[Throttle; Hook::ALL.len()]>,
     pub(super) counters: Arc<HookCounters>,
     /// Something is to be done.
@@ -89,9 +93,8 @@ pub(super) struct Job {
 /// Events, by the place of their URL in [`Shared::uris`]. Where nothing is told, a backlog stays empty.
 pub(super) struct Telling {
     pub(super) backlogs: Vec<Backlog>,
-    /// What the ids of this process begin with.
-    run: String,
-    events: u64,
+    /// Nobody delivers any more.
+    pub(super) is_over: bool,
 }
 
 impl Hooks {
@@ -119,7 +122,7 @@ impl Hooks {
         let backlog_bytes =
             if told.collect::<std::collections::BTreeSet<_>>().len() > 1 { queue_bytes / 2 } else { queue_bytes };
         let backlogs = (0..uris.len()).map(|index| Backlog::new(backlog_bytes, format!("{run}-{index}")));
-        let telling = Telling { backlogs: backlogs.collect(), run: run.clone(), events: 0 };
+        let telling = Telling { backlogs: backlogs.collect(), is_over: false };
         let has_any = !uris.is_empty();
         let shared = Arc::new(Shared {
             targets,
@@ -129,6 +132,8 @@ impl Hooks {
             gate: Gate::new(&settings.headers, &settings.emulated_headers),
             coalesce: settings.coalesce,
             telling: Mutex::new(telling),
+            run,
+            events: AtomicU64::new(0),
             throttles: Mutex::default(),
             counters: Arc::default(),
             wake: Notify::new(),
@@ -208,14 +213,16 @@ impl Hooks {
     }
 
     /// Tells the backend, at least once, after everything else that was told of the same client at the same URL. Returns
-    /// at once. Without a URL for it nothing happens; without room it is lost, which is counted and logged.
+    /// at once. Without a URL for it nothing happens; without room, or after [`Hooks::end`], it is lost, which is counted and
+    /// logged.
     pub fn tell(&self, event: Event<'_>) {
         let hook = event.hook();
         let Some(target) = self.shared.targets[hook.index()] else { return };
+        let number = self.shared.events.fetch_add(1, Ordering::Relaxed);
+        let json = event.to_json(&self.shared.run, number);
         let mut telling = self.shared.telling();
-        let json = event.to_json(&telling.run, telling.events);
-        telling.events += 1;
-        match telling.backlogs[target].offer(json) {
+        let kept = if telling.is_over { Kept::Lost } else { telling.backlogs[target].offer(json) };
+        match kept {
             Kept::Queued => {
                 drop(telling);
                 self.shared.wake.notify_one();
@@ -226,7 +233,12 @@ impl Hooks {
                 self.shared.counters.lose(hook, 1);
                 if let Some(not_logged) = self.shared.may_log(hook) {
                     let hook = hook.label();
-                    tracing::error!(hook, waiting, not_logged, "an event is lost: hooks.queue is full");
+                    tracing::error!(
+                        hook,
+                        waiting,
+                        not_logged,
+                        "an event is lost: hooks.queue is full, or the hub has ended"
+                    );
                 }
             }
         }
