@@ -28,6 +28,12 @@ impl HookUrl {
         &self.0
     }
 
+    /// For the log and for people: without its query, which may have secrets in it.
+    pub fn without_query(&self) -> String {
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        format!("{}://{authority}{}", self.0.scheme_str().unwrap_or_default(), self.0.path())
+    }
+
     /// Whether it is called over TLS.
     pub fn is_tls(&self) -> bool {
         self.0.scheme_str() == Some("https")
@@ -91,6 +97,12 @@ mod tests {
         }
         assert!("https://a/".parse::<HookUrl>().unwrap().is_tls());
         assert!(!"http://a/".parse::<HookUrl>().unwrap().is_tls());
+    }
+
+    #[test]
+    fn people_are_shown_no_query() {
+        let url: HookUrl = "https://app.example.com:1/hooks?key=s3cret".parse().unwrap();
+        assert_eq!(url.without_query(), "https://app.example.com:1/hooks");
     }
 
     #[test]

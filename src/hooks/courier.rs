@@ -11,7 +11,7 @@ use super::backlog::Parcel;
 use super::breaker::{Change, Pass, Verdict};
 use super::desk::{CallId, Next};
 use super::failure::Failure;
-use super::hooks::{Job, Shared, Shown, tell_all};
+use super::hooks::{Job, Shared, tell_all};
 use super::passed::Passed;
 
 /// Names that are looked up at the same time; the system's resolver blocks.
@@ -73,7 +73,7 @@ struct Call {
 
 async fn make(shared: Arc<Shared>, backend: Backend, call: Call) {
     let Call { id, job, target, pass, deadline } = call;
-    let asking = backend.post(shared.uri(target), &job.passed, job.body.clone());
+    let asking = backend.post(shared.url(target).uri(), &job.passed, job.body.clone());
     let outcome = match timeout_at(deadline.into(), asking).await {
         Err(_) => Err(Failure::Timeout),
         Ok(Err(failure)) => Err(failure),
@@ -92,13 +92,13 @@ async fn make(shared: Arc<Shared>, backend: Backend, call: Call) {
     if let Err(failure) = &outcome {
         shared.failed(job.hook, failure, dones.len());
     }
-    let url = Shown(shared.uri(target));
+    let url = shared.url(target).without_query();
     match change {
         None => {}
         Some(Change::Opened(pause)) => {
-            tracing::error!(%url, pause_ms = pause.as_millis() as u64, "hooks of this URL fail; it is left alone");
+            tracing::error!(url, pause_ms = pause.as_millis() as u64, "hooks of this URL fail; it is left alone");
         }
-        Some(Change::Closed) => tracing::info!(%url, "hooks of this URL work again"),
+        Some(Change::Closed) => tracing::info!(url, "hooks of this URL work again"),
     }
     tell_all(dones, &outcome);
 }
@@ -118,7 +118,7 @@ async fn deliver(shared: Arc<Shared>, backend: Backend, target: usize, parcel: P
     let hook = shared.told(target);
     let began = Instant::now();
     let none = Passed::default();
-    let telling = backend.post(shared.uri(target), &none, parcel.to_body());
+    let telling = backend.post(shared.url(target).uri(), &none, parcel.to_body());
     let outcome = match timeout(shared.timeout.max(BATCH_TIMEOUT), telling).await {
         Err(_) => Err(Failure::Timeout),
         Ok(Err(failure)) => Err(failure),
@@ -144,9 +144,14 @@ fn give_up(shared: &Shared) {
     for (target, backlog) in telling.backlogs.iter_mut().enumerate() {
         let events = backlog.abandon();
         if events > 0 {
-            let (hook, url) = (shared.told(target), Shown(shared.uri(target)));
+            let (hook, url) = (shared.told(target), shared.url(target).without_query());
             shared.counters.lose(hook, u64::try_from(events).unwrap_or(u64::MAX));
-            tracing::error!(hook = hook.label(), %url, events, "events are lost: the hub ends, and the backend did not confirm them");
+            tracing::error!(
+                hook = hook.label(),
+                url,
+                events,
+                "events are lost: the hub ends, and the backend did not confirm them"
+            );
         }
     }
 }

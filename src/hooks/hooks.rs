@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use bytes::Bytes;
-use hyper::{HeaderMap, Uri};
+use hyper::HeaderMap;
 use tokio::sync::Notify;
 
-use super::answer::{Answer, Garbage};
+use super::answer::Answer;
+use super::answer_body::Garbage;
 use super::backend::{Backend, BackendError};
 use super::backlog::{Backlog, Kept};
 use super::counters::HookCounters;
@@ -23,7 +24,7 @@ use super::hook::Hook;
 use super::passed::{Gate, Passed};
 use super::request::Ask;
 use super::throttle::Throttle;
-use crate::config::Hooks as Settings;
+use crate::config::{HookUrl, Hooks as Settings};
 
 /// Told when there is an answer, or will be none.
 pub(super) type Done = Box<dyn FnOnce(Result<Bytes, Failure>) + Send>;
@@ -62,9 +63,9 @@ pub struct HookCensus {
 
 /// What the threads have in common.
 pub(super) struct Shared {
-    /// The place of each hook's URL in `uris`, and of its breaker or backlog.
+    /// The place of each hook's URL in `urls`, and of its breaker or backlog.
     targets: [Option<usize>; Hook::ALL.len()],
-    uris: Vec<Uri>,
+    urls: Vec<HookUrl>,
     pub(super) timeout: Duration,
     gate: Gate,
     coalesce: bool,
@@ -90,7 +91,7 @@ pub(super) struct Job {
     pub(super) asked: Instant,
 }
 
-/// Events, by the place of their URL in [`Shared::uris`]. Where nothing is told, a backlog stays empty.
+/// Events, by the place of their URL in [`Shared::urls`]. Where nothing is told, a backlog stays empty.
 pub(super) struct Telling {
     pub(super) backlogs: Vec<Backlog>,
     /// Nobody delivers any more.
@@ -103,15 +104,15 @@ impl Hooks {
     /// # Errors
     /// Certificates of authorities that cannot be read, or a thread that the system refuses.
     pub fn start(settings: &Settings) -> Result<Self, HooksError> {
-        let mut uris: Vec<Uri> = Vec::new();
+        let mut urls: Vec<HookUrl> = Vec::new();
         let mut targets = [None; Hook::ALL.len()];
         for (target, (_, url)) in targets.iter_mut().zip(settings.urls()) {
-            let Some(uri) = url.map(|url| url.uri()) else { continue };
+            let Some(url) = url else { continue };
             // Hooks with the same URL share its breaker or its backlog.
-            let known = uris.iter().position(|one| one == uri);
-            *target = Some(known.unwrap_or(uris.len()));
+            let known = urls.iter().position(|one| one == url);
+            *target = Some(known.unwrap_or(urls.len()));
             if known.is_none() {
-                uris.push(uri.clone());
+                urls.push(url.clone());
             }
         }
         let queue_bytes = settings.queue.bytes();
@@ -121,13 +122,13 @@ impl Hooks {
         // Two different ones share the limit.
         let backlog_bytes =
             if told.collect::<std::collections::BTreeSet<_>>().len() > 1 { queue_bytes / 2 } else { queue_bytes };
-        let backlogs = (0..uris.len()).map(|index| Backlog::new(backlog_bytes, format!("{run}-{index}")));
+        let backlogs = (0..urls.len()).map(|index| Backlog::new(backlog_bytes, format!("{run}-{index}")));
         let telling = Telling { backlogs: backlogs.collect(), is_over: false };
-        let has_any = !uris.is_empty();
+        let has_any = !urls.is_empty();
         let shared = Arc::new(Shared {
             targets,
-            desk: Mutex::new(Desk::new(limits, uris.len())),
-            uris,
+            desk: Mutex::new(Desk::new(limits, urls.len())),
+            urls,
             timeout: settings.timeout.0,
             gate: Gate::new(&settings.headers, &settings.emulated_headers),
             coalesce: settings.coalesce,
@@ -301,8 +302,8 @@ impl Shared {
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn uri(&self, target: usize) -> &Uri {
-        &self.uris[target]
+    pub(super) fn url(&self, target: usize) -> &HookUrl {
+        &self.urls[target]
     }
 
     /// The hook that a URL that is told things stands for, in metrics and logs: the first that has it.
@@ -315,7 +316,7 @@ impl Shared {
     pub(super) fn failed(&self, hook: Hook, failure: &Failure, count: usize) {
         self.counters.failed(hook, failure, count);
         if let Some(not_logged) = self.may_log(hook) {
-            let url = self.targets[hook.index()].map(|target| Shown(&self.uris[target]).to_string());
+            let url = self.targets[hook.index()].map(|target| self.urls[target].without_query());
             let (hook, code) = (hook.label(), failure.code());
             tracing::warn!(hook, url, code, cause = %failure, not_logged, "a hook has no answer");
         }
@@ -344,19 +345,9 @@ pub(super) fn tell_all(dones: Vec<Done>, outcome: &Result<Bytes, Failure>) {
     }
 }
 
-/// A URL for the log: without its query, which may have secrets in it.
-pub(super) struct Shown<'a>(pub(super) &'a Uri);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, authority) = (self.0.scheme_str().unwrap_or_default(), self.0.authority());
-        write!(f, "{scheme}://{}{}", authority.map_or("", |authority| authority.as_str()), self.0.path())
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("targets", &self.targets).field("uris", &self.uris).finish_non_exhaustive()
+        f.debug_struct("Shared").field("targets", &self.targets).field("urls", &self.urls).finish_non_exhaustive()
     }
 }
 
@@ -387,12 +378,6 @@ mod tests {
         let hooks = Hooks::start(&Settings { rpc: rpc_url, ..Settings::default() }).unwrap();
         hooks.end(Instant::now() + Duration::from_secs(60));
         assert_eq!(rpc(&hooks), Err(Failure::Ending));
-    }
-
-    #[test]
-    fn the_log_shows_no_query() {
-        let uri: Uri = "https://app.example.com:1/hooks?key=s3cret".parse().unwrap();
-        assert_eq!(Shown(&uri).to_string(), "https://app.example.com:1/hooks");
     }
 
     #[test]

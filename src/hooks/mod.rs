@@ -1,14 +1,15 @@
 //! The application's backend, asked and told over HTTP, in the shape of Centrifugo's proxy.
 //!
-//! Reading order: [`Hook`] (the occasions), `request` and [`Answer`] (what stands on the wire), [`Event`] (what is only
-//! told), [`Hooks`] (the way there, for everyone), `courier` (the thread that makes the calls). Pure, with time passed
-//! in: `desk` (what waits, what is under way, who shares an answer), `breaker` (when a URL is left alone), `backlog`
-//! (events until they are confirmed), `passed` (headers of clients), `signature`, `throttle`. `backend` is the HTTP
-//! client.
+//! Reading order: [`Hook`] (the occasions), `request`, [`Answer`] and `answer_body` (what stands on the wire), [`Event`]
+//! (what is only told), [`Hooks`] (the way there, for everyone), `courier` (the thread that makes the calls), `backend`
+//! (the HTTP client). Pure, with time passed in: `desk` (what waits, what is under way, who shares an answer), `breaker`
+//! (when a URL is left alone), `backlog` (events until they are confirmed), `passed` (headers of clients), `signature`,
+//! `throttle`.
 //!
 //! Imports `config` and `tls`; knows no session and no worker.
 
 mod answer;
+mod answer_body;
 mod backend;
 mod backlog;
 mod breaker;
@@ -28,9 +29,10 @@ mod signature;
 mod throttle;
 
 pub use answer::{
-    Answer, ConnectResult, Ended, Garbage, Override, PublishResult, RefreshResult, Refused, RpcResult,
-    SubRefreshResult, SubscribeResult,
+    Answer, ConnectResult, Ended, Override, PublishResult, RefreshResult, Refused, RpcResult, SubRefreshResult,
+    SubscribeResult,
 };
+pub use answer_body::Garbage;
 pub use backend::BackendError;
 pub use counters::HookCounters;
 pub use event::{Event, Gone};

@@ -5,8 +5,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::answer::{
-    self, Answer, ConnectResult, Garbage, PublishResult, RefreshResult, RpcResult, SubRefreshResult, SubscribeResult,
+    Answer, ConnectResult, PublishResult, RefreshResult, RpcResult, SubRefreshResult, SubscribeResult,
 };
+use super::answer_body::{self, Garbage};
 use super::hook::Hook;
 use super::payload::Payload;
 
@@ -209,12 +210,12 @@ macro_rules! asks {
     };
 }
 
-asks!(ConnectRequest, Connect, ConnectResult, answer::connect);
-asks!(RefreshRequest, Refresh, RefreshResult, answer::refresh);
-asks!(SubscribeRequest, Subscribe, SubscribeResult, answer::subscribe);
-asks!(PublishRequest, Publish, PublishResult, answer::publish);
-asks!(SubRefreshRequest, SubRefresh, SubRefreshResult, answer::sub_refresh);
-asks!(RpcRequest, Rpc, RpcResult, answer::rpc);
+asks!(ConnectRequest, Connect, ConnectResult, answer_body::connect);
+asks!(RefreshRequest, Refresh, RefreshResult, answer_body::refresh);
+asks!(SubscribeRequest, Subscribe, SubscribeResult, answer_body::subscribe);
+asks!(PublishRequest, Publish, PublishResult, answer_body::publish);
+asks!(SubRefreshRequest, SubRefresh, SubRefreshResult, answer_body::sub_refresh);
+asks!(RpcRequest, Rpc, RpcResult, answer_body::rpc);
 
 impl<'a> ConnectRequest<'a> {
     fn wire(&'a self, caller: Caller<'a>) -> Result<Wire<'a>, serde_json::Error> {
