@@ -155,6 +155,16 @@ impl Hooks {
         self.shared.gate.pass(head, emulated)
     }
 
+    /// Whether headers of requests are passed on at all.
+    pub fn passes_headers(&self) -> bool {
+        self.shared.gate.is_open()
+    }
+
+    /// The same as [`Hooks::pass`] in two steps: to what a request's head brought, what the `connect` command brings.
+    pub fn pass_emulated<'a>(&self, passed: &Passed, emulated: impl IntoIterator<Item = (&'a str, &'a str)>) -> Passed {
+        self.shared.gate.add(passed, emulated)
+    }
+
     /// Asks the backend. Returns at once; `done` gets the answer on the thread of the hooks, within `hooks.timeout`. It
     /// must not block, and should only hand the answer on.
     ///

@@ -6,7 +6,7 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
 /// Headers of the client that calls about it carry. Cheap to clone: a connection keeps one for all its calls.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Passed(Arc<[(HeaderName, HeaderValue)]>);
 
 /// Which headers pass.
@@ -21,6 +21,20 @@ impl Gate {
     pub(super) fn new(real: &[String], emulated: &[String]) -> Self {
         let names = |list: &[String]| list.iter().filter_map(|name| name.parse().ok()).collect();
         Self { real: names(real), emulated: names(emulated) }
+    }
+
+    /// Whether any real header may pass.
+    pub(super) fn is_open(&self) -> bool {
+        !self.real.is_empty()
+    }
+
+    /// Those of `passed`, which are of a head, and those of `emulated` that are not among them.
+    pub(super) fn add<'a>(&self, passed: &Passed, emulated: impl IntoIterator<Item = (&'a str, &'a str)>) -> Passed {
+        if self.emulated.is_empty() {
+            return passed.clone();
+        }
+        let head = passed.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        self.pass(&head, emulated)
     }
 
     /// Those of `head`, and those of `emulated` that `head` has no real one for: a client cannot talk over what, say, a
