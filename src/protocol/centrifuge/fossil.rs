@@ -16,8 +16,11 @@ pub use reader::{BadDelta, apply};
 
 const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
 
-/// What changed from `base` to `target`: what a client needs that has `base` in hand. May be longer than `target`, which is
-/// then better sent whole.
+/// What stands before inserted bytes at most: a number and a sign.
+const INSERTION_HEAD_BYTES: usize = 6 + 1;
+
+/// What changed from `base` to `target`: what a client needs that has `base` in hand. May be longer than `target` by a few
+/// bytes, for its length and checksum; `target` is then better sent whole.
 ///
 /// Takes time in proportion to the bytes of both, whatever is in them, and memory for at most 12 bytes per 16 of `base`. If
 /// `target` is UTF-8 the delta is too: it is cut only between characters, because to JSON clients it travels as a string.
@@ -32,8 +35,9 @@ pub fn delta(base: &[u8], target: &[u8]) -> Vec<u8> {
         at = matching.target.end;
         let copied = between_characters(target, matching.target.clone());
         let copy = copy(copied.len(), matching.base_start + (copied.start - matching.target.start));
-        // Not so only if characters were cut off at both ends.
-        if copied.len() > copy.len() {
+        // A copy in the middle of what is inserted makes two insertions of one. Few matches are not worth that: the
+        // shortest, far into a long base or without the characters that were cut at their ends.
+        if copied.len() > copy.len() + INSERTION_HEAD_BYTES {
             push_insertion(&mut delta, &target[told..copied.start]);
             delta.extend_from_slice(&copy);
             told = copied.end;

@@ -154,7 +154,7 @@ proptest! {
         let target = [&base[from..], &inserted, &base[..from]].concat();
         let told = delta(&base, &target);
         prop_assert_eq!(apply(&base, &told), Ok(target.clone()));
-        prop_assert!(told.len() <= target.len() + 16);
+        prop_assert!(told.len() <= target.len() + 2 * 7 + INSERTION_HEAD_BYTES);
     }
 
     #[test]
