@@ -10,9 +10,9 @@ fuzz_target!(|data: (&[u8], &[u8])| {
     let both = [target, base, target].concat();
     for base in [base, &both] {
         for (base, target) in [(base, target), (target, base)] {
-            let told = delta(base, target);
+            let Some(told) = delta(base, target) else { continue };
             assert_eq!(apply(base, &told).as_deref(), Ok(target));
-            assert!(told.len() <= target.len() + 24, "numbers and checksum are all that it can cost");
+            assert!(told.len() < target.len());
             if std::str::from_utf8(target).is_ok() {
                 assert!(std::str::from_utf8(&told).is_ok());
             }
