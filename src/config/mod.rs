@@ -7,6 +7,7 @@
 
 mod address;
 mod api;
+mod centrifuge;
 mod check;
 mod compression;
 mod document;
@@ -35,6 +36,7 @@ mod topics;
 mod units;
 
 pub use api::Api;
+pub use centrifuge::Centrifuge;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
 pub use limits::{Limits, OverRate};
@@ -49,7 +51,10 @@ pub use server::{Liveness, Server, Sse};
 pub use settings::Config;
 pub use suggestion::nearest;
 pub use tokens::{TokenKey, Tokens};
-pub use topics::{History, PublishRule, SlowConsumer, SlowPolicy, TopicRules};
+pub use topics::{
+    History, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
+    TopicRules,
+};
 pub use units::{ByteSize, ParseUnitError, Span};
 
 pub use crate::tls::{Acme, Certificate, Tls};

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, Tokens, TopicRules,
+    Api, Centrifuge, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, Tokens,
+    TopicRules,
 };
 
 /// The whole configuration.
@@ -22,6 +23,8 @@ pub struct Config {
     pub api: Api,
     /// Tokens that say who a client is.
     pub tokens: Tokens,
+    /// Clients that speak the Centrifuge protocol.
+    pub centrifuge: Centrifuge,
     /// Server-Sent Events.
     pub sse: Sse,
     /// Compression of WebSocket messages.
