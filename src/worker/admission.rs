@@ -152,6 +152,10 @@ impl Worker {
         if let Some(personal) = self.personal_topic(&user) {
             subscriptions.push((personal, Grant::default()));
         }
+        if subscriptions.len() > self.seat.surface.config.limits.subscriptions {
+            self.seat.surface.hub.directory().leave(&user, client_id);
+            return self.disconnect_client(id, DisconnectCode::ChannelLimit);
+        }
         if let Some(client) = self.clients.get_mut(id.index) {
             client.stage = Stage::Connected;
             (client.user, client.info, client.meta) = (user, info, meta);
@@ -193,10 +197,9 @@ impl Worker {
         coming: &Coming,
         subscriptions: Vec<(TopicName, Grant)>,
     ) -> Vec<(TopicName, Subscribed)> {
-        let limit = self.seat.surface.config.limits.subscriptions;
         let mut made: Vec<(TopicName, Subscribed)> = Vec::new();
         for (name, grant) in subscriptions {
-            if made.len() >= limit || made.iter().any(|(one, _)| *one == name) {
+            if made.iter().any(|(one, _)| *one == name) {
                 continue;
             }
             let recover = coming.position(name.as_str());

@@ -109,6 +109,9 @@ impl Worker {
             }
             Method::Connect(connect) => self.connect(id, number, &connect, replies),
             Method::Subscribe(subscribe) => self.subscribe_client(id, number, &subscribe, shape, replies),
+            Method::Unsubscribe(unsubscribe) if unsubscribe.channel.is_empty() => {
+                self.disconnect_client(id, DisconnectCode::BadRequest)
+            }
             Method::Unsubscribe(unsubscribe) => {
                 self.unsubscribe_client(id, &unsubscribe.channel);
                 replies.reply(number, &Reply::Unsubscribe);

@@ -85,7 +85,7 @@ impl Worker {
         _shape: Shape,
         replies: &mut Batch,
     ) -> Done {
-        if subscribe.channel.is_empty() {
+        if subscribe.channel.is_empty() || !(subscribe.delta.is_empty() || subscribe.takes_fossil()) {
             return self.disconnect_client(id, DisconnectCode::BadRequest);
         }
         let (name, wanted) = match self.wanted(id, subscribe) {
