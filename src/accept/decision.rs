@@ -132,7 +132,8 @@ pub(super) fn client_socket(
         true => Format::Protobuf,
         false => Format::Json,
     };
-    Opening::Client { shape: Shape::new(Transport::WebSocket(format), envelope), passed, compression }
+    let frame_pings = query.split('&').any(|pair| pair == "cf_ws_frame_ping_pong=true");
+    Opening::Client { shape: Shape::new(Transport::WebSocket(format), envelope), frame_pings, passed, compression }
 }
 
 /// Whether a client offers a subprotocol.

@@ -35,6 +35,8 @@ pub enum Opening {
     Client {
         /// How what it gets looks.
         shape: Shape,
+        /// Whether it is to be pinged by WebSocket, and not by the protocol.
+        frame_pings: bool,
         /// Headers of its request that the application's backend is shown.
         passed: Passed,
         /// What was agreed on about compression.

@@ -16,7 +16,7 @@ use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClaimedEpoch, Connect, ConnectResult, DisconnectCode, Envelope, Push, Reply, SubscribeResult,
 };
-use crate::session::{Admission, Expiry, Grant, Stage, Subscribed, Wish};
+use crate::session::{Admission, Expiry, Grant, Session, Stage, Subscribed, Wish};
 
 /// What a client said when it came, kept while somebody is asked.
 #[derive(Debug, Default)]
@@ -171,7 +171,14 @@ impl Worker {
             .map(|((name, subscribed), publications)| (name.as_str(), subscribed.result(publications)))
             .collect();
         let Some(shape) = self.shape_of(id) else { return Done::Ended };
-        let ping_s = self.seat.surface.config.liveness.ping_interval.0.as_secs().max(1);
+        let frame_pings = match self.connection(id).map(|connection| connection.session) {
+            Some(Session::Client { frame_pings, .. }) => frame_pings,
+            Some(Session::Topic { .. } | Session::Endpoint { .. } | Session::Stream { .. }) | None => false,
+        };
+        let ping_s = match frame_pings {
+            true => 0,
+            false => self.seat.surface.config.liveness.ping_interval.0.as_secs().max(1),
+        };
         let result = ConnectResult {
             client: &id_text,
             version: VERSION,
@@ -179,7 +186,7 @@ impl Worker {
             data: data.as_deref(),
             subs: &subs,
             ping_s: u32::try_from(ping_s).unwrap_or(u32::MAX),
-            pong: shape.envelope() == Envelope::Wrapped,
+            pong: shape.envelope() == Envelope::Wrapped && !frame_pings,
             ..ConnectResult::default()
         };
         match shape.envelope() {
@@ -204,7 +211,7 @@ impl Worker {
             }
             let recover = coming.position(name.as_str());
             let wish = Wish { recover, recoverable: true, positioned: true, ..Wish::default() };
-            let wanted = Wanted { wish, filter: None, by_server: true };
+            let wanted = Wanted { wish, filter: None, by_server: true, may_see_others: true };
             match self.seat_client(id, &name, &wanted, grant) {
                 Ok(subscribed) => made.push((name, subscribed)),
                 Err(error) => tracing::debug!(connection = %id, topic = %name, ?error, "not subscribed by the server"),

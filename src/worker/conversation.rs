@@ -134,7 +134,7 @@ impl Worker {
     pub(super) fn shape_of(&self, id: ConnectionId) -> Option<Shape> {
         let connection = self.connections.get(id.index).filter(|connection| connection.id == id)?;
         match connection.session {
-            Session::Client { shape } => Some(shape),
+            Session::Client { shape, .. } => Some(shape),
             Session::Topic { .. } | Session::Endpoint { .. } | Session::Stream { .. } => None,
         }
     }

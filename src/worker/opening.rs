@@ -68,7 +68,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => Session::Endpoint { index: *index },
             Opening::Stream { encoding, .. } => Session::Stream { encoding: *encoding },
-            Opening::Client { shape, .. } => Session::Client { shape: *shape },
+            Opening::Client { shape, frame_pings, .. } => Session::Client { shape: *shape, frame_pings: *frame_pings },
         };
         let id = self.fanout.connect();
         let token = Token::Connection(id);
