@@ -26,6 +26,8 @@ pub enum Refusal {
     BodyTooLarge,
     /// The API key is missing or unknown (401).
     UnknownKey,
+    /// No connection here has this session (404).
+    UnknownSession,
     /// The topic's rules do not let this publisher publish (403).
     PublishNotAllowed,
     /// A worker's mailbox stayed full for `limits.publish_wait` (503, Retry-After).
@@ -67,6 +69,7 @@ impl Refusal {
         Self::BadBody,
         Self::BodyTooLarge,
         Self::UnknownKey,
+        Self::UnknownSession,
         Self::PublishNotAllowed,
         Self::Overloaded,
         Self::Draining,
@@ -95,6 +98,7 @@ impl Refusal {
             Self::BadBody => "bad-body",
             Self::BodyTooLarge => "body-too-large",
             Self::UnknownKey => "unknown-key",
+            Self::UnknownSession => "unknown-session",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
@@ -124,7 +128,7 @@ impl Refusal {
             | Self::BadProxyHeader => StatusCode::BAD_REQUEST,
             Self::TooManyFromAddress | Self::TooManyHandshakes => StatusCode::TOO_MANY_REQUESTS,
             Self::BadWebSocketVersion | Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::UnknownPath | Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownKey => StatusCode::UNAUTHORIZED,
@@ -154,6 +158,7 @@ impl Refusal {
             | Self::BadBody
             | Self::BodyTooLarge
             | Self::UnknownKey
+            | Self::UnknownSession
             | Self::PublishNotAllowed
             | Self::TlsFailed
             | Self::BadProxyHeader
@@ -177,6 +182,7 @@ impl Refusal {
             Self::BadBody => "the body cannot be understood",
             Self::BodyTooLarge => "the body is over the size limit",
             Self::UnknownKey => "the API key is missing or unknown",
+            Self::UnknownSession => "no connection here has this session",
             Self::PublishNotAllowed => "publishing to this topic is not allowed",
             Self::Overloaded => "the hub is overloaded, try again later",
             Self::Draining => "the hub is stopping",
@@ -225,6 +231,9 @@ impl Refusal {
             Self::UnknownKey => {
                 "The request has no `X-API-Key` header, or a key that is neither in `api.keys` nor in \
                  `api.keys_file`."
+            }
+            Self::UnknownSession => {
+                "A client without a WebSocket sent commands to `/emulation` whose stream is closed, or is on another node."
             }
             Self::PublishNotAllowed => {
                 "The rules of the topic (`publish` of the first `[[topics]]` entry whose pattern matches) do not \
@@ -299,6 +308,10 @@ impl Refusal {
             Self::UnknownKey => {
                 "Send `X-API-Key` with one of the configured keys. Without any configured key nothing is accepted: \
                  add one to `api.keys`."
+            }
+            Self::UnknownSession => {
+                "Usually nothing: the SDK connects again. With several nodes behind one address, have the load balancer send \
+                 all requests of a client to the same one."
             }
             Self::PublishNotAllowed => {
                 "Publish with an API key, or set `publish = \"subscribers\"` or `\"anyone\"` for the topic."

@@ -13,7 +13,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, http};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -24,6 +24,7 @@ use super::decision::{Decision, decide};
 use super::handshake::{self, AnyBody, Caller};
 use super::listener::ListenerId;
 use super::tls_stream::{Parts, TlsStream};
+use crate::api::request_body::{self, BodyError};
 use crate::api::{self, Surface};
 use crate::refusal::Refusal;
 use crate::session::Opening;
@@ -172,23 +173,37 @@ async fn answer(
     }
     let decision = decide(surface, reach, &head);
     let client = caller.client(reach, &head.headers);
-    let mut request = Request::from_parts(head, body);
-    match decision {
-        Decision::Open(opening) => {
-            let counted = match counted {
-                Some(counted) => Some(counted),
-                None => match surface.admit(client) {
-                    Ok(counted) => counted,
-                    Err(crowded) => return surface.too_many(crowded).map(Either::Right),
-                },
-            };
-            let response = handshake::opened(&opening, &mut request, &reach.origins);
-            opened.replace(Some((opening, counted)));
-            response.map(Either::Left)
+    let opening = match decision {
+        Decision::Open(opening) => opening,
+        Decision::OpenWithBody(shape) => match first_words(surface, &head, body).await {
+            Ok(first) => Opening::Client { shape, first: Some(first), compression: None },
+            Err(error) => {
+                let mut refused = surface.problem(error.refusal(), error);
+                reach.origins.allow_with_credentials(&head.headers, refused.headers_mut());
+                return refused.map(Either::Right);
+            }
+        },
+        Decision::Refused(refusal, detail) => return surface.problem(refusal, &detail).map(Either::Right),
+        Decision::Plain => {
+            return api::serve(surface, reach, Request::from_parts(head, body)).await.map(Either::Right);
         }
-        Decision::Refused(refusal, detail) => surface.problem(refusal, &detail).map(Either::Right),
-        Decision::Plain => api::serve(surface, reach, request).await.map(Either::Right),
-    }
+    };
+    let counted = match counted {
+        Some(counted) => Some(counted),
+        None => match surface.admit(client) {
+            Ok(counted) => counted,
+            Err(crowded) => return surface.too_many(crowded).map(Either::Right),
+        },
+    };
+    let response = handshake::opened(&opening, &mut Request::from_parts(head, ()), &reach.origins);
+    opened.replace(Some((opening, counted)));
+    response.map(Either::Left)
+}
+
+/// What the client of a stream says first: the body of the request that opens it.
+async fn first_words(surface: &Surface, head: &http::request::Parts, body: Incoming) -> Result<Bytes, BodyError> {
+    let limits = &surface.config.limits;
+    request_body::read(head, body, limits.message.bytes(), limits.header_timeout.0).await
 }
 
 /// A socket in tokio's hands.

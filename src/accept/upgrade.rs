@@ -62,7 +62,7 @@ pub(super) fn read(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InP
             Opening::Endpoint { index: index as u16, compression }
         }
         Route::Centrifuge(envelope) if upgrade.is_from(&reach.origins) && !upgrade.has_protocols => {
-            decision::client_socket(envelope, query, false, compression)
+            decision::client_socket(envelope, query, false, compression).ok()?
         }
         _ => return None,
     };

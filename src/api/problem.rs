@@ -65,6 +65,7 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         Refusal::OriginRefused
         | Refusal::BadHandshake
         | Refusal::UnknownPath
+        | Refusal::UnknownSession
         | Refusal::MethodNotAllowed
         | Refusal::BadTopicName
         | Refusal::BadParameter
@@ -99,6 +100,7 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         Refusal::BadHandshake
         | Refusal::BadWebSocketVersion
         | Refusal::UnknownPath
+        | Refusal::UnknownSession
         | Refusal::MethodNotAllowed
         | Refusal::BadTopicName
         | Refusal::BadParameter

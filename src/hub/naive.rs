@@ -81,9 +81,7 @@ impl Life {
     fn start(&self, asked: Asked) -> Start {
         match asked {
             Asked::Back(count) => Start::Since(self.position(self.top().saturating_sub(count))),
-            Asked::Within(count, limit) => {
-                Start::SinceWithin(self.position(self.top().saturating_sub(count)), limit)
-            }
+            Asked::Within(count, limit) => Start::SinceWithin(self.position(self.top().saturating_sub(count)), limit),
             Asked::Ahead(count) => Start::Since(self.position(self.top().saturating_add(count))),
             Asked::Elsewhere => Start::Since(Position { epoch: Epoch(self.epoch.0 ^ 1), ..self.position(self.top()) }),
             Asked::Last(count) => Start::Last(count),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::fanout::LogId;
-use crate::hub::{ClientId, Member, Topic};
+use crate::hub::{ClientId, Member, Registered, Topic};
 use crate::protocol::centrifuge::{DisconnectCode, Method};
 
 /// A client of the Centrifuge protocol. About 150 bytes, and 40 for each subscription; kept beside its connection.
@@ -27,6 +27,8 @@ pub struct Client {
     pub expires: Option<Expiry>,
     /// Its token's own name, if it has one, and when it was issued: for who revokes tokens.
     pub token: Option<Box<TokenMark>>,
+    /// The secret by which it speaks, if it does so beside its stream.
+    pub session: Option<Box<Registered>>,
     /// In the order of subscribing, roughly: a gap is filled with the last.
     pub subscriptions: Vec<Subscription>,
 }
@@ -100,6 +102,7 @@ impl Client {
             meta: Bytes::new(),
             expires: None,
             token: None,
+            session: None,
             subscriptions: Vec::new(),
         }
     }

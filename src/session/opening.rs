@@ -1,5 +1,7 @@
 //! What a handshake decided: the beginning of a session.
 
+use bytes::Bytes;
+
 use crate::hub::{Start, TopicName};
 use crate::protocol::{Encoding, Shape};
 use crate::ws::Agreement;
@@ -34,6 +36,8 @@ pub enum Opening {
     Client {
         /// How what it gets looks.
         shape: Shape,
+        /// What it said with its request: commands, or who it is. `None` if it says that on its WebSocket.
+        first: Option<Bytes>,
         /// What was agreed on about compression.
         compression: Option<Agreement>,
     },

@@ -19,7 +19,7 @@ use crate::admin::counters::Protocol;
 use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, Join, LogId, RulesId};
 use crate::hub::{ClientId, Joined, Outcome, Recovery, Start, Topic, TopicName};
-use crate::protocol::{self, Encoding, Notice, sse};
+use crate::protocol::{self, Encoding, Notice, Shape, sse};
 use crate::refusal::Refusal;
 use crate::session::{Client, Opening, Session, StreamTopics};
 use crate::tls::Channel;
@@ -108,7 +108,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => self.open_endpoint(id, usize::from(index)),
             Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
-            Opening::Client { .. } => self.open_client(id),
+            Opening::Client { shape, first, .. } => self.open_client(id, shape, first),
         };
         if let Err(refusal) = begun {
             tracing::warn!(code = refusal.code(), "a connection cannot join its topic");
@@ -162,10 +162,14 @@ impl Worker {
         Ok(())
     }
 
-    /// A client of the Centrifuge protocol, which has not said who it is.
-    fn open_client(&mut self, id: ConnectionId) -> Result<(), Refusal> {
+    /// A client of the Centrifuge protocol, which says who it is with its request or later.
+    fn open_client(&mut self, id: ConnectionId, shape: Shape, first: Option<Bytes>) -> Result<(), Refusal> {
         self.clients.insert(id.index, Box::new(Client::new(ClientId::random())));
         self.schedule_connect_timeout(id);
+        self.fanout.reply(id, Bytes::from_static(shape.transport().opening()));
+        if let Some(first) = first {
+            self.hear_first(id, &first);
+        }
         Ok(())
     }
 

@@ -8,10 +8,12 @@ mod deflate;
 mod events;
 mod http;
 mod socket;
+mod stream;
 mod websocket;
 
 pub(crate) use deflate::deflated;
 pub(crate) use events::{Event, Events};
 pub(crate) use http::{Http, Response, response};
 pub(crate) use socket::Socket;
+pub(crate) use stream::{Carrier, Stream, field, framed, say};
 pub(crate) use websocket::{Heard, WebSocket, close_payload, masked, upgrade_request};
