@@ -11,7 +11,7 @@ use super::origin::Origins;
 use crate::api::{self, Reach, Route, StreamKind, Surface, Wanted};
 use crate::config::{Compression, PublishRule};
 use crate::hub::{Position, Start, TopicName};
-use crate::protocol::centrifuge::{Envelope, Format, Transport};
+use crate::protocol::centrifuge::{Connect, Envelope, Format, Transport};
 use crate::protocol::sse::Delimiting;
 use crate::protocol::{Encoding, Shape};
 use crate::refusal::Refusal;
@@ -177,6 +177,20 @@ fn client_stream(shape: Shape, query: &str) -> Result<Opening, Refused> {
         }
         (first, _) => first.unwrap_or_default(),
     };
+    client_opening(shape, first)
+}
+
+/// What opens with the words that a client of a stream says first. Those of one that only listens are looked at here: it has
+/// nothing else to say, and a status says more than the end of a stream. A malformed command is told on the stream, as
+/// everywhere else.
+pub(super) fn client_opening(shape: Shape, first: Bytes) -> Result<Opening, Refused> {
+    match shape.envelope() {
+        Envelope::Wrapped => {}
+        Envelope::Bare => {
+            let read = Connect::read_bare(shape.format(), &first);
+            read.map_err(|error| (Refusal::BadBody, format!("no connect request: {error}")))?;
+        }
+    }
     Ok(Opening::Client { shape, first: Some(first), compression: None })
 }
 

@@ -20,12 +20,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::addresses::AddressKey;
-use super::decision::{Decision, decide};
+use super::decision::{Decision, Refused, client_opening, decide};
 use super::handshake::{self, AnyBody, Caller};
 use super::listener::ListenerId;
 use super::tls_stream::{Parts, TlsStream};
-use crate::api::request_body::{self, BodyError};
-use crate::api::{self, Surface};
+use crate::api::{self, Surface, request_body};
+use crate::protocol::Shape;
 use crate::refusal::Refusal;
 use crate::session::Opening;
 use crate::tls::Channel;
@@ -175,10 +175,10 @@ async fn answer(
     let client = caller.client(reach, &head.headers);
     let opening = match decision {
         Decision::Open(opening) => opening,
-        Decision::OpenWithBody(shape) => match first_words(surface, &head, body).await {
-            Ok(first) => Opening::Client { shape, first: Some(first), compression: None },
-            Err(error) => {
-                let mut refused = surface.problem(error.refusal(), error);
+        Decision::OpenWithBody(shape) => match open_with_body(surface, shape, &head, body).await {
+            Ok(opening) => opening,
+            Err((refusal, detail)) => {
+                let mut refused = surface.problem(refusal, detail);
                 reach.origins.allow_with_credentials(&head.headers, refused.headers_mut());
                 return refused.map(Either::Right);
             }
@@ -200,10 +200,17 @@ async fn answer(
     response.map(Either::Left)
 }
 
-/// What the client of a stream says first: the body of the request that opens it.
-async fn first_words(surface: &Surface, head: &http::request::Parts, body: Incoming) -> Result<Bytes, BodyError> {
+/// What a request opens whose body is what its client says first.
+async fn open_with_body(
+    surface: &Surface,
+    shape: Shape,
+    head: &http::request::Parts,
+    body: Incoming,
+) -> Result<Opening, Refused> {
     let limits = &surface.config.limits;
-    request_body::read(head, body, limits.message.bytes(), limits.header_timeout.0).await
+    let first = request_body::read(head, body, limits.message.bytes(), limits.header_timeout.0).await;
+    let first = first.map_err(|error| (error.refusal(), error.to_string()))?;
+    client_opening(shape, first)
 }
 
 /// A socket in tokio's hands.

@@ -7,7 +7,8 @@ use fanfare::admin::counters::Protocol;
 use fanfare::close_reason::CloseReason;
 
 use crate::client::{Carrier, Heard, Http, Stream, WebSocket, field, framed, say};
-use crate::deadline::eventually;
+use crate::deadline::{eventually, eventually_is};
+use crate::gate::{Gate, OpenAtEnd};
 use crate::hub::TestHub;
 
 const TOPICS: &str = "[centrifuge]\nanonymous = true\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\n";
@@ -379,22 +380,16 @@ fn a_listener_hears_bare_pushes_and_nothing_is_heard_of_it() {
             let node = hub.server().surface().node.clone();
             assert_eq!(say(&mut hub.http(), carrier, &stream.session, &node, b"{}").status, 404);
         }
-        let mut stream = Stream::listen(hub.address(), carrier, "{]");
-        assert_eq!(stream.next().unwrap(), br#"{"disconnect":{"code":3501,"reason":"bad request"}}"#);
-        stream.assert_ended();
     }
-    let mut stream = Stream::ask_plain_uni_sse(&hub);
-    assert!(stream.let_in()["connect"]["client"].is_string());
-    drop(stream);
+    for (method, path, body) in [
+        ("POST", "/connection/uni_http_stream", "{]"),
+        ("POST", "/connection/uni_sse", "[]"),
+        ("GET", "/connection/uni_sse?cf_connect=x", ""),
+    ] {
+        let answer = hub.http().request(method, path, &[], body.as_bytes());
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad-body"), "{method} {path}");
+    }
     assert_all_gone(&hub);
-}
-
-impl Stream {
-    /// `GET /connection/uni_sse` without any parameter.
-    #[track_caller]
-    fn ask_plain_uni_sse(hub: &TestHub) -> Self {
-        Self::listen(hub.address(), Carrier::Events, "")
-    }
 }
 
 #[test]
@@ -555,14 +550,31 @@ fn who_says_more_than_may_wait_is_told_to_come_back_and_nothing_that_was_taken_i
 
 #[test]
 fn what_finds_no_room_waits_and_comes_in_order() {
-    // A mailbox that takes a few publications, and two workers that fill each other's.
-    let limits = "[limits]\nmailbox = \"64KiB\"\nmessage = \"16KiB\"\n";
-    let hub = TestHub::start(2, &format!("{limits}{TOPICS}"));
+    static GATE: Gate = Gate::new();
+    let gate = OpenAtEnd(&GATE);
+    // A mailbox that takes 20 publications, while one of two workers stands still.
+    let limits = "[limits]\nmailbox = \"64KiB\"\nmessage = \"16KiB\"\npublish_wait = \"400ms\"\n";
+    let hub = TestHub::start_with(2, &format!("drain = \"3s\"\n{limits}{TOPICS}"), || GATE.pass());
+    // Enough for both workers to have seen 64 handshakes.
+    let sockets: Vec<WebSocket> = (0..140).map(|_| hub.websocket("/topics/other")).collect();
     let mut readers: Vec<WebSocket> = (0..4).map(|_| hub.websocket("/topics/a")).collect();
-    let mut streams: Vec<Stream> = (0..4).map(|_| Stream::connect(hub.address(), Carrier::Json)).collect();
+    let mut streams: Vec<Stream> = (0..8).map(|_| Stream::connect(hub.address(), Carrier::Json)).collect();
+    let mut https: Vec<Http> = (0..8).map(|_| hub.http()).collect();
+    for http in &mut https {
+        assert_eq!(http.get("/health/live").status, 200);
+    }
+    eventually("a worker stands still", || GATE.holds_somebody());
+    drop(sockets);
+    for http in &mut https {
+        http.socket.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    let mut http = eventually_is("an HTTP connection answers", || {
+        let index = https.iter_mut().position(|one| one.socket.has_something())?;
+        Some(https.remove(index))
+    });
+    assert_eq!(http.response().status, 200);
     const ROUNDS: u32 = 6;
     let filling = "y".repeat(3000);
-    let mut http = hub.http();
     for round in 0..ROUNDS {
         for stream in &streams {
             let commands: Vec<String> = (0..4)
@@ -575,6 +587,11 @@ fn what_finds_no_room_waits_and_comes_in_order() {
             assert_eq!(said.status, 204);
         }
     }
+    let accepted = || hub.counters().published_client.get();
+    let all = u64::from(ROUNDS) * 4 * streams.len() as u64;
+    eventually("the mailbox is full", || accepted() >= 15);
+    assert!(accepted() < all / 2, "{} of {all} fitted into 64 KiB", accepted());
+    gate.0.open();
     for stream in &mut streams {
         for id in 2..2 + ROUNDS * 4 {
             assert_eq!(stream.json(), json!({"id": id, "publish": {}}));
