@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 const ENVELOPE_LIMIT_BYTES: usize = 4096;
 
 /// Takes the commands of one request to the connection that they are for: 204 says that its worker will do them, behind
-/// those of earlier requests that were answered. What they are answered comes over the stream.
+/// those of earlier requests that were answered, unless the stream has ended. What they are answered comes over the stream.
 pub(super) async fn serve<B>(
     surface: &Surface,
     reach: &Reach,
@@ -90,15 +90,20 @@ where
     }
     // Another node of a cluster would be sent the whole as a message, and answer for it there. Alone, we know of none.
     if node != surface.node {
-        return Err((Refusal::UnknownSession, "node is not this one".to_owned()));
+        return Err((Refusal::UnknownNode, "node is not this one".to_owned()));
     }
     if surface.hub.is_draining() {
         return Err((Refusal::Draining, String::new()));
     }
-    let (place, waiting) = surface.sessions.take(&session, data.len()).map_err(|not_taken| match not_taken {
-        NotTaken::Unknown => (Refusal::UnknownSession, "no open stream has this session".to_owned()),
-        NotTaken::Full => (Refusal::Overloaded, "too much of this session waits already".to_owned()),
-    })?;
+    let (place, waiting) = match surface.sessions.take(&session, data.len()) {
+        Ok(taken) => taken,
+        // Its stream has ended, and said why. SDKs take anything but 204 for the end of a transport, connect again, and may
+        // do so before they have read that they should not (centrifuge-js: "A session gone from a running node is answered
+        // with 204"). And who guesses learns nothing.
+        Err(NotTaken::Unknown) => return Ok(()),
+        Err(NotTaken::SessionFull) => return Err((Refusal::TooManyCommands, String::new())),
+        Err(NotTaken::AllFull) => return Err((Refusal::Overloaded, "too many commands wait for workers".to_owned())),
+    };
     let commands = Bytes::from(data.into_owned());
     surface
         .orders

@@ -82,8 +82,10 @@ pub struct Waiting {
 pub enum NotTaken {
     /// No connection has this secret; or none any more.
     Unknown,
-    /// So much of it waits already, or of all together, that this has no room.
-    Full,
+    /// So much of it waits already that this has no room.
+    SessionFull,
+    /// So much of all together waits.
+    AllFull,
 }
 
 impl Sessions {
@@ -109,10 +111,12 @@ impl Sessions {
         let session = found.ok_or(NotTaken::Unknown)?;
         let bytes = bytes.saturating_add(REQUEST_BYTES);
         let place = session.place;
-        add_within(&session.waiting_bytes, bytes, self.session_limit_bytes)?;
-        if let Err(full) = add_within(&self.waiting_bytes, bytes, self.total_limit_bytes) {
+        if !add_within(&session.waiting_bytes, bytes, self.session_limit_bytes) {
+            return Err(NotTaken::SessionFull);
+        }
+        if !add_within(&self.waiting_bytes, bytes, self.total_limit_bytes) {
             session.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(full);
+            return Err(NotTaken::AllFull);
         }
         Ok((place, Waiting { sessions: Arc::clone(self), session, bytes }))
     }
@@ -153,9 +157,10 @@ impl Drop for Waiting {
     }
 }
 
-fn add_within(sum: &AtomicUsize, more: usize, limit: usize) -> Result<(), NotTaken> {
+/// Whether there was room for `more`, which then is counted.
+fn add_within(sum: &AtomicUsize, more: usize, limit: usize) -> bool {
     let within = |sum: usize| sum.checked_add(more).filter(|&sum| sum <= limit);
-    sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).map(drop).map_err(|_| NotTaken::Full)
+    sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok()
 }
 
 #[cfg(test)]
@@ -205,7 +210,7 @@ mod tests {
         let secret = registered.key().to_string();
         let first = sessions.take(&secret, 10).unwrap();
         let _second = sessions.take(&secret, 10).unwrap();
-        assert_eq!(sessions.take(&secret, 0).unwrap_err(), NotTaken::Full);
+        assert_eq!(sessions.take(&secret, 0).unwrap_err(), NotTaken::SessionFull);
         let other = sessions.enter(one(2));
         assert!(sessions.take(&other.key().to_string(), 10).is_ok());
         drop(first);
@@ -219,7 +224,7 @@ mod tests {
         let first = sessions.take(&a.key().to_string(), 10).unwrap();
         let second = sessions.take(&b.key().to_string(), 10).unwrap();
         for _ in 0..100 {
-            assert_eq!(sessions.take(&b.key().to_string(), 10).unwrap_err(), NotTaken::Full);
+            assert_eq!(sessions.take(&b.key().to_string(), 10).unwrap_err(), NotTaken::AllFull);
         }
         drop(first);
         assert!(sessions.take(&b.key().to_string(), 10).is_ok());
