@@ -2,12 +2,13 @@
 //!
 //! Reading order: [`route`] (pure: which path is what), [`reach`] (what of it a listener serves, and to how many), [`mod@query`] (pure), [`mod@serve`] (one request, one answer),
 //! [`mod@problem`] (every refusal), [`topics`] and [`history`] (`/topics/{topic}`), [`mod@publish`] (with
-//! backpressure), [`server_api`] (`/api/{method}`), [`keys`], [`cors`], [`request_body`], [`answer`] and [`body_budget`]
+//! backpressure), [`server_api`] (`/api/{method}`), `emulation` (what clients of streams say), [`keys`], [`cors`], [`request_body`], [`answer`] and [`body_budget`]
 //! (what answers may hold in memory). Imports `hub`, `config`, `pages` and `admin`; never a worker or a session.
 
 pub mod answer;
 pub mod body_budget;
 pub mod cors;
+mod emulation;
 pub mod history;
 pub mod keys;
 pub mod problem;
@@ -25,9 +26,10 @@ pub(crate) mod testing;
 mod tests;
 pub mod topics;
 
+pub(crate) use emulation::format_of;
 pub use problem::problem;
 pub use query::pairs as query;
 pub use reach::{Reach, Wanted};
-pub use route::{Route, Routes};
+pub use route::{Route, Routes, StreamKind};
 pub use serve::serve;
 pub use surface::{Body, Surface, SurfaceError};

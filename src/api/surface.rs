@@ -19,7 +19,7 @@ use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
 use crate::hooks::{Hooks, HooksError};
-use crate::hub::Hub;
+use crate::hub::{Hub, Sessions};
 use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -28,6 +28,12 @@ use crate::worker::Orders;
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
+
+/// What one client of a stream may have waiting for its worker, besides one message of `limits.message`.
+const WAITING_LIMIT_BYTES: usize = 64 * 1024;
+
+/// What all of them may have waiting. Workers take it within a turn, as long as they find room in the mailboxes.
+const WAITING_TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// What every HTTP handler can reach. One per process.
 #[derive(Debug)]
@@ -66,6 +72,8 @@ pub struct Surface {
     pub addresses: Addresses,
     /// What workers are to do with their clients.
     pub(crate) orders: Orders,
+    /// The connections whose clients speak beside them.
+    pub sessions: Arc<Sessions>,
     /// Who issues what the listeners show.
     pub issuers: Issuers,
     /// What is reached through each listener.
@@ -144,6 +152,10 @@ impl Surface {
             issuers,
             reaches,
             endpoint_origins,
+            sessions: Sessions::new(
+                config.limits.message.bytes().saturating_add(WAITING_LIMIT_BYTES),
+                WAITING_TOTAL_BYTES,
+            ),
             orders: Orders::new(Arc::clone(&hub), counters.shards.len()),
             hub,
             config,

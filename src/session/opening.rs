@@ -1,5 +1,7 @@
 //! What a handshake decided: the beginning of a session.
 
+use bytes::Bytes;
+
 use crate::hooks::Passed;
 use crate::hub::{Start, TopicName};
 use crate::protocol::{Encoding, Shape};
@@ -39,6 +41,8 @@ pub enum Opening {
         frame_pings: bool,
         /// Headers of its request that the application's backend is shown.
         passed: Passed,
+        /// What it said with its request: commands, or who it is. `None` if it says that on its WebSocket.
+        first: Option<Bytes>,
         /// What was agreed on about compression.
         compression: Option<Agreement>,
     },

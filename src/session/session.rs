@@ -124,6 +124,18 @@ impl Session {
         }
     }
 
+    /// Whether its client can say anything once it is in.
+    pub fn can_speak(self) -> bool {
+        match self {
+            Self::Topic { .. } | Self::Endpoint { .. } => true,
+            Self::Stream { .. } => false,
+            Self::Client { shape, .. } => match shape.envelope() {
+                Envelope::Wrapped => true,
+                Envelope::Bare => false,
+            },
+        }
+    }
+
     /// Whether its client is to be heard from when it is pinged.
     pub fn answers_pings(self) -> bool {
         match self {

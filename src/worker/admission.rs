@@ -120,6 +120,10 @@ impl Worker {
 
     /// A client that is not let in: it is told why, and goes by itself.
     fn refuse_client(&mut self, id: ConnectionId, command: u32, reply: &Reply<'_>, replies: &mut Batch) -> Done {
+        if self.shape_of(id).is_some_and(|shape| shape.envelope() == Envelope::Bare) {
+            self.refuse_bare(id, reply);
+            return Done::Ended;
+        }
         if let Some(client) = self.clients.get_mut(id.index) {
             client.stage = Stage::Refused;
         }
@@ -171,6 +175,7 @@ impl Worker {
             .map(|((name, subscribed), publications)| (name.as_str(), subscribed.result(publications)))
             .collect();
         let Some(shape) = self.shape_of(id) else { return Done::Ended };
+        let told = self.open_session(id, shape);
         let frame_pings = match self.connection(id).map(|connection| connection.session) {
             Some(Session::Client { frame_pings, .. }) => frame_pings,
             Some(Session::Topic { .. } | Session::Endpoint { .. } | Session::Stream { .. }) | None => false,
@@ -187,6 +192,8 @@ impl Worker {
             subs: &subs,
             ping_s: u32::try_from(ping_s).unwrap_or(u32::MAX),
             pong: shape.envelope() == Envelope::Wrapped && !frame_pings,
+            session: &told.session,
+            node: &told.node,
             ..ConnectResult::default()
         };
         match shape.envelope() {

@@ -180,6 +180,7 @@ impl Worker {
         }
         let Some(connection) = self.connections.remove(id.index) else { return };
         self.forget_held(id);
+        self.forget_said(id);
         self.forget_meter(id);
         self.end_lifetime(id);
         self.catch_ups.remove(&id.index);

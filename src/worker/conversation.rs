@@ -10,7 +10,9 @@ use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::protocol::Shape;
-use crate::protocol::centrifuge::{Batch, Command, Commands, DisconnectCode, ErrorCode, Format, Method, Push, Reply};
+use crate::protocol::centrifuge::{
+    Batch, Command, Commands, DisconnectCode, Envelope, ErrorCode, Format, Method, Push, Reply,
+};
 use crate::session::{Session, Stage};
 
 /// Room for the replies to one frame of commands, to begin with.
@@ -45,6 +47,9 @@ impl Worker {
     /// Does the commands of one frame, and answers them in one.
     pub(super) fn converse(&mut self, id: ConnectionId, frame: &[u8]) -> Went {
         let Some(shape) = self.shape_of(id) else { return Went::Stopped };
+        if shape.envelope() == Envelope::Bare {
+            return self.converse_bare(id, shape, frame);
+        }
         let mut replies = Batch::new(shape.transport(), REPLIES_BYTES);
         let mut commands = Commands::new(shape.format(), frame);
         let done = loop {

@@ -9,7 +9,7 @@ use super::asking::{Answer, AskId};
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
-use crate::hub::{ClientId, Hub, Offset, TopicName, WorkerId};
+use crate::hub::{ClientId, Hub, Offset, TopicName, Waiting, Whereabouts, WorkerId};
 use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
 use crate::session::{Expiry, Grant};
 
@@ -33,7 +33,7 @@ pub(crate) enum Order {
     /// An answer to what was asked for it.
     Answered { ask: AskId, answer: Box<Answer> },
     /// What its client says beside its stream.
-    Commands { to: To, commands: Bytes },
+    Commands { to: To, commands: Bytes, waiting: Waiting },
 }
 
 /// How long a client may stay.
@@ -87,6 +87,20 @@ impl Orders {
         self.hub.mailbox(worker).wake();
         Ok(())
     }
+
+    /// Has the worker of a connection do what its client says beside it, behind what it said before.
+    ///
+    /// # Errors
+    /// If too many orders wait for it already.
+    pub(crate) fn give_commands(
+        &self,
+        at: Whereabouts,
+        commands: Bytes,
+        waiting: Waiting,
+    ) -> Result<(), TooManyOrders> {
+        let Whereabouts { client, worker, place } = at;
+        self.give(worker, Order::Commands { to: To { client, place }, commands, waiting })
+    }
 }
 
 /// The place of a connection, as the directory has it.
@@ -129,9 +143,9 @@ impl Worker {
                 }
             }
             Order::Answered { ask, answer } => self.take_answer(ask, *answer),
-            Order::Commands { to, commands } => {
+            Order::Commands { to, commands, waiting } => {
                 if let Some(id) = self.addressee(to) {
-                    let _ = self.converse(id, &commands);
+                    self.take_said(id, commands, waiting);
                 }
             }
         }

@@ -33,6 +33,8 @@ mod conformance;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod emulation;
+#[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod handshake;
