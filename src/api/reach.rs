@@ -104,10 +104,10 @@ impl Reach {
             // Its page, or the hint that it is for WebSockets.
             (Route::Endpoint(_), Wanted::Answer) if routes.page(path).is_some() => SurfaceName::Pages,
             (Route::Endpoint(_), Wanted::Answer) => SurfaceName::Sockets,
-            (Route::Api(_), _) => SurfaceName::Api,
+            (Route::Api(_) | Route::ApiCommands | Route::ApiDescription, _) => SurfaceName::Api,
             (Route::Page(_) | Route::TryIt, _) => SurfaceName::Pages,
             (Route::Metrics, _) => SurfaceName::Metrics,
-            (Route::Live | Route::Ready, _) => SurfaceName::Health,
+            (Route::Health | Route::Live | Route::Ready, _) => SurfaceName::Health,
         };
         Ok(if self.surfaces.has(surface) { route } else { Route::Unknown })
     }
@@ -206,6 +206,9 @@ mod tests {
             ("/emulation", Wanted::Answer, SurfaceName::Sockets),
             ("/topics/a", Wanted::Answer, SurfaceName::Topics),
             ("/api/publish", Wanted::Answer, SurfaceName::Api),
+            ("/api", Wanted::Answer, SurfaceName::Api),
+            ("/api/openapi.json", Wanted::Answer, SurfaceName::Api),
+            ("/health", Wanted::Answer, SurfaceName::Health),
             ("/about", Wanted::Answer, SurfaceName::Pages),
             ("/", Wanted::Answer, SurfaceName::Pages),
             ("/metrics", Wanted::Answer, SurfaceName::Metrics),

@@ -19,7 +19,7 @@ use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
 use crate::hooks::{Hooks, HooksError};
-use crate::hub::{Hub, Sessions};
+use crate::hub::{Hub, Idempotency, Sessions};
 use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -60,6 +60,8 @@ pub struct Surface {
     pub verifier: Verifier,
     /// Who is shut out although his token holds.
     pub revocations: Revocations,
+    /// Publications that may come twice.
+    pub idempotency: Idempotency,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -144,6 +146,7 @@ impl Surface {
             keys: ApiKeys::new(&config.api),
             verifier: Verifier::new(&config.tokens)?,
             revocations: Revocations::default(),
+            idempotency: Idempotency::default(),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),
@@ -216,6 +219,11 @@ impl Surface {
     pub fn unix_millis(&self, at: Instant) -> u64 {
         let since_start = at.saturating_duration_since(self.started);
         u64::try_from((self.started_unix + since_start).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Seconds since the Unix epoch, as tokens count.
+    pub(crate) fn now_unix(&self) -> u64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// When the process started, since the Unix epoch.

@@ -3,6 +3,7 @@
 use super::settings::Config;
 use super::topics::TopicRules;
 use super::units::ByteSize;
+use crate::hub::Idempotency;
 
 /// The sum of what the limits allow clients to make this process hold. What is held per connection and per topic to
 /// manage it comes on top.
@@ -26,6 +27,9 @@ pub struct MemoryItem {
 /// Bodies of answers (64 MiB) and of files (64 MiB), and four files of at most 16 MiB that are being read; see `api` and
 /// `pages`.
 const ANSWERS: ByteSize = ByteSize::mib(64 + 64 + 4 * 16);
+
+/// Idempotency keys; see `hub`.
+const IDEMPOTENCY: ByteSize = ByteSize(Idempotency::LIMIT_BYTES as u64);
 
 /// What was read of a connection and waits until it reads its answers, or may send again: one read at most, or what came with
 /// its head; see `worker`.
@@ -94,6 +98,7 @@ impl Config {
                     self.hooks_bound(),
                 ),
                 item("answers and files being sent over HTTP", "fixed", ANSWERS),
+                item("keys of publications that may come twice", "fixed", IDEMPOTENCY),
             ],
         }
     }
@@ -139,22 +144,22 @@ mod tests {
         config.limits.mailbox = ByteSize::mib(2);
         config.limits.outbound_total = ByteSize::mib(100);
         config.limits.history_total = ByteSize::mib(50);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 192));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 192 + 64));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 50 + 192));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 50 + 192 + 64));
         config.hooks.rpc = Some("http://127.0.0.1:1/".parse().unwrap());
         config.hooks.concurrency = 2;
         config.hooks.answer = ByteSize::mib(1);
         config.hooks.queue = ByteSize::mib(3);
         config.limits.header = ByteSize::mib(1);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 16 + 8 + 64 + 100 + 50 + 192 + 2 * 4 + 6));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 16 + 8 + 64 + 100 + 50 + 192 + 64 + 2 * 4 + 6));
         config.hooks.rpc = None;
         config.limits.header = ByteSize::kib(16);
         config.compression.enabled = true;
         let longer = 16 * (128 * 1024 + 64);
         assert_eq!(
             config.memory_bound(4).total(),
-            ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 64 + 100 + 50 + 192).0 + longer)
+            ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 64 + 100 + 50 + 192 + 64).0 + longer)
         );
     }
 

@@ -11,6 +11,18 @@ pub struct Extras {
     pub tags: Box<[(Box<str>, Box<str>)]>,
     /// The client that published it, if one did and is shown.
     pub publisher: Option<Arc<Member>>,
+    /// Which state it tells of, if its publisher numbers them. Subscribers do not see it.
+    pub version: Option<Box<Version>>,
+}
+
+/// The number of a state of what a topic tells, given by its publisher: one that is not newer than what was told is told to
+/// nobody. Numbers of different epochs do not compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Rises with each state.
+    pub number: u64,
+    /// Where numbering began anew; may be empty.
+    pub epoch: Box<str>,
 }
 
 impl Extras {
@@ -23,7 +35,8 @@ impl Extras {
     /// What they hold in memory, about.
     pub fn bytes(&self) -> usize {
         let tags: usize = self.tags.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
-        size_of::<Self>() + tags + self.publisher.as_ref().map_or(0, |publisher| publisher.bytes())
+        let version = self.version.as_ref().map_or(0, |version| size_of::<Version>() + version.epoch.len());
+        size_of::<Self>() + tags + version + self.publisher.as_ref().map_or(0, |publisher| publisher.bytes())
     }
 }
 
@@ -34,7 +47,7 @@ mod tests {
     #[test]
     fn a_tag_is_found_by_its_name() {
         let tags = [("a", "1"), ("b", "2"), ("c", "")].map(|(name, value)| (name.into(), value.into()));
-        let extras = Extras { tags: Box::new(tags), publisher: None };
+        let extras = Extras { tags: Box::new(tags), ..Extras::default() };
         assert_eq!(extras.tag("b"), Some("2"));
         assert_eq!(extras.tag("c"), Some(""));
         assert_eq!(extras.tag("d"), None);

@@ -11,7 +11,7 @@ use super::joined::{Joined, Start};
 use super::mailbox::Mailbox;
 use super::node::Node;
 use super::outcome::Outcome;
-use super::position::Position;
+use super::position::{Offset, Position};
 use super::presence::Presence;
 use super::publication::Draft;
 use super::registry::Registry;
@@ -157,6 +157,22 @@ impl Hub {
     /// After a position: the first `limit` of them, so that the last one's position leads to the next page.
     pub fn history(&self, topic: &Topic, start: Start, limit: usize, now: Instant) -> Joined {
         topic.read(start, limit, now)
+    }
+
+    /// The last `limit` kept publications before `before`, oldest first: for those who page backwards.
+    pub fn history_before(&self, topic: &Topic, before: Offset, limit: usize, now: Instant) -> Joined {
+        topic.read_before(before, limit, now)
+    }
+
+    /// Forgets all that is kept of a topic. Its numbers go on in the same epoch: whoever comes back with a position from
+    /// before finds a gap, and not other publications under the same numbers.
+    pub fn remove_history(&self, topic: &Arc<Topic>) {
+        topic.forget(&self.node);
+    }
+
+    /// Looks at all topics, in no order. Whoever makes or frees a topic may wait for a look at up to a 256th of all.
+    pub fn each_topic(&self, look: impl FnMut(&Topic)) {
+        self.registry.each(look);
     }
 
     /// The position after which [`Hub::history`] gives everything that is kept, oldest first: for those who page through

@@ -14,6 +14,7 @@ mod extras;
 mod history;
 #[expect(clippy::module_inception, reason = "the hub is the noun of this station")]
 mod hub;
+mod idempotency;
 mod idle;
 mod joined;
 mod kind;
@@ -49,9 +50,10 @@ mod worker_set;
 
 pub use canary::Canary;
 pub use directory::{Directory, Entered, Whereabouts};
-pub use extras::Extras;
+pub use extras::{Extras, Version};
 pub use history::Retained;
 pub use hub::{Census, Hub};
+pub use idempotency::{Claim, Idempotency, Turn};
 pub use joined::{Joined, Recovery, Start};
 pub use kind::Kind;
 pub use mailbox::{Letter, Mailbox};

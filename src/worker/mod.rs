@@ -69,7 +69,7 @@ mod worker;
 mod writing;
 
 pub(crate) use drain::Quiet;
-pub(crate) use orders::Orders;
+pub(crate) use orders::{Order, Orders, Prolonged, To};
 pub(crate) use poller::Bell;
 pub(crate) use restart::run;
 pub(crate) use worker::{Arrival, Seat};

@@ -11,7 +11,7 @@ use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::hub::{ClientId, Hub, Offset, TopicName, Waiting, Whereabouts, WorkerId};
 use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
-use crate::session::{Expiry, Grant};
+use crate::session::{Expiry, Grant, Stage};
 
 /// Orders that may wait for one worker. Whoever has more to say is told to come back later.
 const LIMIT: usize = 65_536;
@@ -52,8 +52,14 @@ pub(crate) enum Prolonged {
 pub(crate) struct To {
     /// Its id.
     pub(crate) client: ClientId,
-    /// Its place on its worker, as the directory has it.
+    /// Its place on its worker, as the directory has it, or [`To::ANYWHERE`].
     pub(crate) place: u64,
+}
+
+impl To {
+    /// The place of a client that has no user, and so is in no directory: each worker looks through its own for it, which costs
+    /// as much as it has.
+    pub(crate) const ANYWHERE: u64 = u64::MAX;
 }
 
 /// The ways of orders to all workers.
@@ -153,8 +159,20 @@ impl Worker {
 
     /// The connection that an order is for, if that is still its client's.
     fn addressee(&self, to: To) -> Option<ConnectionId> {
+        if to.place == To::ANYWHERE {
+            return self.anonymous(to.client);
+        }
         let id = ConnectionId { index: (to.place >> 32) as u32, generation: to.place as u32 };
         let is_there = self.clients.get(id.index).is_some_and(|client| client.id == to.client);
         (is_there && self.connections.get(id.index).is_some_and(|one| one.id == id && one.is_open())).then_some(id)
+    }
+    /// Where a client without a user is.
+    fn anonymous(&self, client: ClientId) -> Option<ConnectionId> {
+        let is_it = |id: ConnectionId| {
+            self.clients
+                .get(id.index)
+                .is_some_and(|one| one.id == client && one.user.is_empty() && one.stage == Stage::Connected)
+        };
+        self.connections.iter().find(|one| one.is_open() && is_it(one.id)).map(|one| one.id)
     }
 }

@@ -67,6 +67,8 @@ mod recovery;
 #[cfg(test)]
 mod seam;
 #[cfg(test)]
+mod server_api;
+#[cfg(test)]
 mod several_topics;
 #[cfg(test)]
 mod slow_consumer;
