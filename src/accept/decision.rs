@@ -104,7 +104,7 @@ pub(super) fn topic_socket(
     let also = also.into_iter().map(|name| (name, next())).collect();
     let may_publish = match surface.hub.rules_of(&topic).publish {
         PublishRule::Anyone | PublishRule::Subscribers => true,
-        PublishRule::Api => false,
+        PublishRule::Authenticated | PublishRule::Api => false,
     };
     Ok(Opening::Topic { topic, start, also, encoding, may_publish, compression })
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Compression, Endpoint, Hooks, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules,
+    Api, Centrifuge, Compression, Endpoint, Hooks, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse,
+    TopicRules,
 };
 
 /// The whole configuration.
@@ -22,6 +23,8 @@ pub struct Config {
     pub api: Api,
     /// The application's backend, asked and told over HTTP.
     pub hooks: Hooks,
+    /// Clients that speak the Centrifuge protocol.
+    pub centrifuge: Centrifuge,
     /// Server-Sent Events.
     pub sse: Sse,
     /// Compression of WebSocket messages.

@@ -43,7 +43,7 @@ impl Hub {
     /// A hub over these workers; a [`WorkerId`] is a place in `mailboxes`.
     pub fn new(config: &Config, mailboxes: Vec<Arc<Mailbox>>) -> Arc<Self> {
         let rules = Rules::new(&config.topics);
-        let keep = |rules: &TopicRules| Keep { size: rules.history.size, ttl: rules.history.ttl.0 };
+        let keep = |rules: &TopicRules| Keep { size: rules.history.size, ttl: rules.history.ttl.0, delta: rules.delta };
         let keeps = rules.list().iter().map(keep).collect();
         Arc::new(Self {
             engine: Engine::Memory,

@@ -9,6 +9,7 @@
 mod budget;
 mod canary;
 mod doorbell;
+mod extras;
 mod history;
 #[expect(clippy::module_inception, reason = "the hub is the noun of this station")]
 mod hub;
@@ -18,6 +19,7 @@ mod kind;
 mod mailbox;
 #[cfg(test)]
 mod mailbox_limits;
+mod member;
 #[cfg(test)]
 #[expect(
     clippy::duplicate_mod,
@@ -43,17 +45,19 @@ mod topic_name;
 mod worker_set;
 
 pub use canary::Canary;
+pub use extras::Extras;
 pub use history::Retained;
 pub use hub::{Census, Hub};
 pub use joined::{Joined, Recovery, Start};
 pub use kind::Kind;
 pub use mailbox::{Letter, Mailbox};
+pub use member::{ClientId, Member};
 #[cfg(fuzzing)]
 pub use naive::fuzz;
 pub(crate) use node::Node;
 pub use outcome::{Outcome, Receipt};
 pub use position::{Epoch, Offset, ParsePositionError, Position};
-pub use publication::{Draft, Publication};
+pub use publication::{Draft, Publication, Purpose};
 pub use topic::{Topic, TopicId};
 pub use topic_name::{BadTopicName, TopicName};
 pub use worker_set::WorkerId;

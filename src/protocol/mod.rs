@@ -4,13 +4,19 @@
 //! (Server-Sent Events), `notice` (what the hub itself has to tell a subscriber). Imports `ws` for frames, and the
 //! position and kind of a publication from `hub`.
 
+mod content;
 mod encoding;
+mod filter_stub;
 mod headed;
 mod json;
 mod notice;
 mod plain;
+mod shape;
 pub mod sse;
 
+pub use content::{About, Content};
 pub use encoding::{Encoding, encode};
+pub use filter_stub::Filter;
 pub use notice::{Notice, error_json, missed_json, notice, recovered_json};
 pub use plain::plain_frame;
+pub use shape::{Carrier, Data, Envelope, Format, Shape};

@@ -159,10 +159,11 @@ impl Worker {
                 kind: publication.kind(),
                 payload: publication.payload(),
                 accepted: publication.accepted,
+                extras: None,
             },
         );
         let offset = Offset(bundle.frame_count + 1);
-        let entry = Entry { offset, frame: &frame, key: 0, exclude: None };
+        let entry = Entry { offset, frame: &frame, key: 0, exclude: None, is_numbered: true };
         match self.fanout.append(bundle.log, entry, Tick(self.tick)) {
             Appended::Ok => {
                 bundle.frame_count += 1;

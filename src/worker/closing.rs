@@ -17,7 +17,8 @@ use super::writing::send;
 use crate::close_reason::CloseReason;
 use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members, Sent};
 use crate::hub::Topic;
-use crate::protocol::{self, Encoding, Notice, sse};
+use crate::protocol::sse::{self, Delimiting};
+use crate::protocol::{self, Notice};
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::ws;
@@ -45,14 +46,9 @@ impl Worker {
         let last = if session.is_websocket() {
             Some(ws::frame::close(reason.code(), reason.text()))
         } else {
-            match session.encoding() {
-                Encoding::SseChunked | Encoding::SseTopicChunked => Some(Bytes::from_static(sse::LAST_CHUNK)),
-                Encoding::Plain
-                | Encoding::Json
-                | Encoding::PlainDeflate(_)
-                | Encoding::JsonDeflate(_)
-                | Encoding::Sse
-                | Encoding::SseTopic => None,
+            match session.encoding().delimiting() {
+                Some(Delimiting::Chunked) => Some(Bytes::from_static(sse::LAST_CHUNK)),
+                Some(Delimiting::UntilClose) | None => None,
             }
         };
         if at_once {

@@ -31,6 +31,7 @@ mod catch_up;
 mod closing;
 mod connection;
 mod drain;
+mod filtered;
 mod greeting;
 mod held;
 mod http_task;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Reading, State};
 use super::liveness::Liveness;
+use super::membership::Variant;
 use super::poller::Token;
 use super::worker::{Due, Worker};
 use crate::accept::ListenerId;
@@ -297,11 +298,11 @@ impl Worker {
 
     /// The log of a topic in an encoding, opened if there is none.
     fn log(&mut self, topic: &Arc<Topic>, encoding: Encoding, top: crate::hub::Offset) -> LogId {
-        if let Some(log) = self.memberships.log(topic.id(), encoding) {
+        if let Some(log) = self.memberships.log(topic.id(), Variant::Of(encoding)) {
             return log;
         }
         let log = self.fanout.open(RulesId(topic.rules() as u16), top);
-        self.memberships.opened(log, topic.id(), encoding);
+        self.memberships.opened(log, topic.id(), Variant::Of(encoding));
         log
     }
 

@@ -16,6 +16,7 @@ use super::bundle::Bundles;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Ending};
 use super::drain::{Drain, Quiet};
+use super::filtered::FilteredTable;
 use super::greeting::Greetings;
 use super::held::Held;
 use super::lifetime::Lifetime;
@@ -101,6 +102,7 @@ pub(crate) struct Worker {
     pub(super) fanout: Fanout,
     pub(super) memberships: Memberships,
     pub(super) bundles: Bundles,
+    pub(super) filtered: FilteredTable,
     /// History on its way, by connection. Few.
     pub(super) catch_ups: FxHashMap<u32, CatchUp>,
     /// Input that waits, by connection. Few, and bounded together: see `held`.
@@ -222,6 +224,7 @@ impl Worker {
             fanout: Fanout::new(settings, rules),
             memberships: Memberships::default(),
             bundles: Bundles::default(),
+            filtered: FilteredTable::default(),
             catch_ups: FxHashMap::default(),
             held: FxHashMap::default(),
             held_bytes: 0,

@@ -72,7 +72,7 @@ fn a_value_of_the_wrong_kind_is_told_with_its_key_and_what_is_wanted() {
     assert_says("[[topics]]\nhistory = 100", &["a table such as { size = 100, ttl = \"1h\" }"]);
     assert_says(
         "[[topics]]\npublish = \"everyone\"",
-        &["cannot be \"everyone\"", "\"anyone\", \"subscribers\", \"api\""],
+        &["cannot be \"everyone\"", "\"anyone\", \"subscribers\", \"authenticated\", \"api\""],
     );
 }
 
