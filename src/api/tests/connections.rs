@@ -8,7 +8,6 @@ use crate::api::testing::Rig;
 use crate::hub::{ClientId, Entered, Offset, Whereabouts, WorkerId};
 use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
 use crate::session::{Expiry, Overrides, Refresher};
-use crate::protocol::centrifuge::UnsubscribeCode;
 use crate::worker::{Order, Prolonged, To};
 
 /// Two connections of ann, on the two workers.
