@@ -11,6 +11,7 @@
 //! | [`hub`] | topics: registry, sequencing, interest, history |
 //! | [`fanout`] | pure: a worker's topic logs, cursors and outboxes |
 //! | [`engine`] | where topics live beyond this process |
+//! | [`store`] | history on disk |
 //! | [`ws`] | pure: RFC 6455 and RFC 7692 bytes |
 //! | [`tls`] | TLS records (pure), and the certificates behind them, read from files |
 //! | [`api`], [`pages`], [`admin`] | HTTP: publishing, history, static files, metrics, health |
@@ -30,6 +31,7 @@ pub mod protocol;
 pub mod refusal;
 pub mod server;
 pub mod session;
+pub mod store;
 pub mod tls;
 pub mod worker;
 pub mod ws;
