@@ -492,7 +492,10 @@ fn read(transaction: &WriteTransaction, sync: SyncMode, now_micros: u64) -> Resu
     let highest = rows.values().map(|row| row.epoch.0).max().unwrap_or(0);
     let mut last_epoch = highest.max(state.epochs.0).max(now_micros);
     if stopped == Stopped::Suddenly(SyncMode::Interval) {
-        for (number, row) in &mut rows {
+        // In the order of the old ones: of two rows with the same name the higher is the one that lives.
+        let mut in_order: Vec<(&Number, &mut Row)> = rows.iter_mut().collect();
+        in_order.sort_by_key(|(_, row)| row.epoch);
+        for (number, row) in in_order {
             last_epoch += 1;
             row.epoch = Epoch(last_epoch);
             topics.insert(number.0, row.to_bytes().as_slice())?;
