@@ -1,5 +1,7 @@
 //! Why a connection ended: one closed table.
 
+use crate::protocol::centrifuge::DisconnectCode;
+
 /// Why the hub ended a connection, or saw it end.
 ///
 /// Codes below 3000 are those of RFC 6455 §7.4.1; 4000 to 4999 are ours (§7.4.2).
@@ -47,6 +49,10 @@ pub enum CloseReason {
     Overloaded,
     /// The close handshake was not finished within its deadline.
     CloseTimeout,
+    /// A client of the Centrifuge protocol, for a reason of that protocol.
+    Client(DisconnectCode),
+    /// The application wanted it so, with a code of its own.
+    Ordered,
 }
 
 impl CloseReason {
@@ -77,6 +83,9 @@ impl CloseReason {
             Self::NoPong => 4009,
             Self::Overloaded => 1013,
             Self::CloseTimeout => 1006,
+            Self::Client(code) => code.code(),
+            // Its own code is sent; this one stands for it in the log.
+            Self::Ordered => 3503,
         }
     }
 
@@ -104,6 +113,8 @@ impl CloseReason {
             Self::NoPong => "no pong",
             Self::Overloaded => "server is at a limit, try again later",
             Self::CloseTimeout => "close handshake timed out",
+            Self::Client(code) => code.reason(),
+            Self::Ordered => "force disconnect",
         }
     }
 
@@ -131,11 +142,13 @@ impl CloseReason {
             Self::NoPong => "no_pong",
             Self::Overloaded => "overloaded",
             Self::CloseTimeout => "close_timeout",
+            Self::Client(code) => client_label(code),
+            Self::Ordered => "ordered",
         }
     }
 
     /// One of every reason, in the order of [`CloseReason::index`].
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22 + DisconnectCode::ALL.len()] = [
         Self::ClientClosed,
         Self::Gone,
         Self::ServerDraining,
@@ -157,7 +170,55 @@ impl CloseReason {
         Self::IdleTimeout,
         Self::ConnectionAge,
         Self::WorkerRestarted,
+        Self::Ordered,
+        Self::Client(DisconnectCode::Shutdown),
+        Self::Client(DisconnectCode::Internal),
+        Self::Client(DisconnectCode::ConnectionExpired),
+        Self::Client(DisconnectCode::SubscriptionExpired),
+        Self::Client(DisconnectCode::Slow),
+        Self::Client(DisconnectCode::WriteError),
+        Self::Client(DisconnectCode::InsufficientState),
+        Self::Client(DisconnectCode::ForceReconnect),
+        Self::Client(DisconnectCode::NoPong),
+        Self::Client(DisconnectCode::TooManyRequests),
+        Self::Client(DisconnectCode::StateInvalidated),
+        Self::Client(DisconnectCode::InvalidToken),
+        Self::Client(DisconnectCode::BadRequest),
+        Self::Client(DisconnectCode::Stale),
+        Self::Client(DisconnectCode::ForceDisconnect),
+        Self::Client(DisconnectCode::ConnectionLimit),
+        Self::Client(DisconnectCode::ChannelLimit),
+        Self::Client(DisconnectCode::InappropriateProtocol),
+        Self::Client(DisconnectCode::PermissionDenied),
+        Self::Client(DisconnectCode::NotAvailable),
+        Self::Client(DisconnectCode::TooManyErrors),
     ];
+
+    /// What a client of the Centrifuge protocol is told instead, where that has a code of its own for it.
+    pub const fn for_client(self) -> Option<DisconnectCode> {
+        match self {
+            Self::ServerDraining => Some(DisconnectCode::Shutdown),
+            Self::MessageRate | Self::ByteRate | Self::ControlRate | Self::Overloaded => {
+                Some(DisconnectCode::TooManyRequests)
+            }
+            Self::MessageTimeout | Self::IdleTimeout | Self::ConnectionAge => Some(DisconnectCode::ForceReconnect),
+            Self::InternalError | Self::WorkerRestarted => Some(DisconnectCode::Internal),
+            Self::SlowConsumer => Some(DisconnectCode::Slow),
+            Self::NoPong => Some(DisconnectCode::NoPong),
+            Self::PublishNotAllowed => Some(DisconnectCode::PermissionDenied),
+            Self::Client(code) => Some(code),
+            Self::Ordered => Some(DisconnectCode::ForceDisconnect),
+            // What is wrong with the WebSocket itself is said in its own words.
+            Self::ClientClosed
+            | Self::Gone
+            | Self::Protocol(_)
+            | Self::InvalidUtf8
+            | Self::InvalidDeflate
+            | Self::MessageTooBig
+            | Self::TooManyFragments
+            | Self::CloseTimeout => None,
+        }
+    }
 
     /// The place of this reason in [`CloseReason::ALL`], for counters.
     pub const fn index(self) -> usize {
@@ -183,6 +244,35 @@ impl CloseReason {
             Self::IdleTimeout => 18,
             Self::ConnectionAge => 19,
             Self::WorkerRestarted => 20,
+            Self::Ordered => 21,
+            Self::Client(code) => 22 + code as usize,
         }
+    }
+}
+
+/// The value of the metric label `reason` for a code of the Centrifuge protocol.
+const fn client_label(code: DisconnectCode) -> &'static str {
+    match code {
+        DisconnectCode::Shutdown => "client_shutdown",
+        DisconnectCode::Internal => "client_internal",
+        DisconnectCode::ConnectionExpired => "client_connection_expired",
+        DisconnectCode::SubscriptionExpired => "client_subscription_expired",
+        DisconnectCode::Slow => "client_slow",
+        DisconnectCode::WriteError => "client_write_error",
+        DisconnectCode::InsufficientState => "client_insufficient_state",
+        DisconnectCode::ForceReconnect => "client_force_reconnect",
+        DisconnectCode::NoPong => "client_no_pong",
+        DisconnectCode::TooManyRequests => "client_too_many_requests",
+        DisconnectCode::StateInvalidated => "client_state_invalidated",
+        DisconnectCode::InvalidToken => "client_invalid_token",
+        DisconnectCode::BadRequest => "client_bad_request",
+        DisconnectCode::Stale => "client_stale",
+        DisconnectCode::ForceDisconnect => "client_force_disconnect",
+        DisconnectCode::ConnectionLimit => "client_connection_limit",
+        DisconnectCode::ChannelLimit => "client_channel_limit",
+        DisconnectCode::InappropriateProtocol => "client_inappropriate_protocol",
+        DisconnectCode::PermissionDenied => "client_permission_denied",
+        DisconnectCode::NotAvailable => "client_not_available",
+        DisconnectCode::TooManyErrors => "client_too_many_errors",
     }
 }

@@ -138,6 +138,7 @@ impl Server {
                 listeners,
                 bell,
                 arrivals,
+                orders: surface.orders.end(WorkerId(shard as u16)),
                 ways: Arc::clone(&ways),
                 draining: drained.clone(),
                 quiet: Arc::clone(&quiet),

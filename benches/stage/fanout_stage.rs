@@ -45,7 +45,7 @@ impl FanoutStage {
 
     pub(crate) fn append(&mut self, log: LogId) {
         self.offset += 1;
-        let entry = Entry { offset: Offset(self.offset), frame: &self.frame, key: 0, exclude: None };
+        let entry = Entry { offset: Offset(self.offset), frame: &self.frame, key: 0, exclude: None, is_numbered: true };
         assert_eq!(self.fanout.append(log, entry, Tick(0)), Appended::Ok);
     }
 

@@ -10,7 +10,8 @@ use super::origin::Origins;
 use crate::api::{self, Reach, Route, Surface, Wanted};
 use crate::config::{Compression, PublishRule};
 use crate::hub::{Position, Start, TopicName};
-use crate::protocol::Encoding;
+use crate::protocol::centrifuge::{Envelope, Format, Transport};
+use crate::protocol::{Encoding, Shape};
 use crate::refusal::Refusal;
 use crate::session::{Opening, StreamTopics};
 use crate::ws::{self, Agreement, Malformed};
@@ -47,7 +48,13 @@ pub(crate) fn decide(surface: &Surface, reach: &Reach, head: &Parts) -> Decision
             let agreed = check(head, surface.endpoint_origins(reach, index)).and_then(|()| agree(reach, head));
             agreed.map(|compression| Opening::Endpoint { index: index as u16, compression })
         }
-        Route::Topic(_) | Route::Endpoint(_) => return Decision::Plain,
+        Route::Centrifuge(envelope) if wants_socket => {
+            let agreed = check(head, &reach.origins).and_then(|()| agree(reach, head));
+            agreed.map(|compression| {
+                client_socket(envelope, query(head), offers(&head.headers, PROTOBUF_SUBPROTOCOL), compression)
+            })
+        }
+        Route::Topic(_) | Route::Endpoint(_) | Route::Centrifuge(_) => return Decision::Plain,
         _ if wants_socket => {
             let path = head.uri.path();
             Err((Refusal::UnknownPath, format!("no WebSocket is served at {path}; try /topics/NAME")))
@@ -104,10 +111,36 @@ pub(super) fn topic_socket(
     let also = also.into_iter().map(|name| (name, next())).collect();
     let may_publish = match surface.hub.rules_of(&topic).publish {
         PublishRule::Anyone | PublishRule::Subscribers => true,
-        PublishRule::Api => false,
+        PublishRule::Authenticated | PublishRule::Api => false,
     };
     Ok(Opening::Topic { topic, start, also, encoding, may_publish, compression })
 }
+
+/// What a WebSocket at `/connection/websocket?{query}` opens. JSON, unless the client says that it speaks Protobuf.
+pub(super) fn client_socket(
+    envelope: Envelope,
+    query: &str,
+    speaks_protobuf: bool,
+    compression: Option<Agreement>,
+) -> Opening {
+    let asks = |pair: &str| matches!(pair, "cf_protocol=protobuf" | "format=protobuf");
+    let format = match speaks_protobuf || query.split('&').any(asks) {
+        true => Format::Protobuf,
+        false => Format::Json,
+    };
+    Opening::Client { shape: Shape::new(Transport::WebSocket(format), envelope), compression }
+}
+
+/// Whether a client offers a subprotocol.
+pub(super) fn offers(headers: &HeaderMap, protocol: &str) -> bool {
+    lists(headers, header::SEC_WEBSOCKET_PROTOCOL, protocol)
+}
+
+/// The subprotocol of clients that speak Protobuf.
+pub(super) const PROTOBUF_SUBPROTOCOL: &str = "centrifuge-protobuf";
+
+/// That of those that speak JSON, and need not say so.
+pub(super) const JSON_SUBPROTOCOL: &str = "centrifuge-json";
 
 fn topic_stream(surface: &Surface, reach: &Reach, head: &Parts, topic: TopicName) -> Result<Opening, Refused> {
     check_origin(head, &reach.origins)?;

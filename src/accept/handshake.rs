@@ -13,22 +13,29 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 
-use super::decision::{Decision, decide};
+use super::decision::{self, Decision, decide};
 use super::listener::ListenerId;
 use super::origin::Origins;
 use super::{forwarded, upgrade};
 use crate::api::{self, Reach, Surface};
+use crate::protocol::centrifuge::Format;
 use crate::session::Opening;
 
 /// The answer that opens: 101 for a socket, an endless 200 for a stream.
 pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>, origins: &Origins) -> Response<OpenBody> {
     match opening {
-        Opening::Topic { .. } | Opening::Endpoint { .. } => {
+        Opening::Topic { .. } | Opening::Endpoint { .. } | Opening::Client { .. } => {
+            let spoken = subprotocol(opening).filter(|protocol| decision::offers(request.headers(), protocol));
             let (response, _) = fastwebsockets::upgrade::upgrade(request).expect("invariant: the headers were checked");
             let mut response = response.map(|_| OpenBody::None);
             if let Some(agreed) = opening.compression() {
                 let answer = HeaderValue::from_static(agreed.answer());
                 response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, answer);
+            }
+            if let Some(protocol) = spoken {
+                // Some clients end a connection on which none of what they offered was taken.
+                let answer = HeaderValue::from_static(protocol);
+                response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, answer);
             }
             response
         }
@@ -42,6 +49,17 @@ pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>, origins: &O
             origins.allow(request.headers(), headers);
             response
         }
+    }
+}
+
+/// The name of what a client speaks, for those that ask by name.
+fn subprotocol(opening: &Opening) -> Option<&'static str> {
+    match opening {
+        Opening::Client { shape, .. } => Some(match shape.format() {
+            Format::Json => decision::JSON_SUBPROTOCOL,
+            Format::Protobuf => decision::PROTOBUF_SUBPROTOCOL,
+        }),
+        Opening::Topic { .. } | Opening::Endpoint { .. } | Opening::Stream { .. } => None,
     }
 }
 

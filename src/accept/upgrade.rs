@@ -61,6 +61,9 @@ pub(super) fn read(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InP
         Route::Endpoint(index) if upgrade.is_from(surface.endpoint_origins(reach, index)) => {
             Opening::Endpoint { index: index as u16, compression }
         }
+        Route::Centrifuge(envelope) if upgrade.is_from(&reach.origins) && !upgrade.has_protocols => {
+            decision::client_socket(envelope, query, false, compression)
+        }
         _ => return None,
     };
     Some(InPlace {
@@ -86,13 +89,15 @@ struct Upgrade<'h> {
     host: Option<&'h str>,
     origin: Option<&'h str>,
     extensions: Option<&'h [u8]>,
+    /// Whether it offers subprotocols.
+    has_protocols: bool,
 }
 
 impl<'h> Upgrade<'h> {
     /// `None` if one that counts is missing, stands twice, or has anything but the usual value; or if a body follows.
     fn of(headers: &'h [Header<'h>]) -> Option<Self> {
         let (mut host, mut origin, mut key, mut version) = (None, None, None, None);
-        let (mut connection, mut upgrade, mut extensions) = (None, None, None);
+        let (mut connection, mut upgrade, mut extensions, mut protocols) = (None, None, None, None);
         for Header { name, value } in headers {
             let slot = match name.len() {
                 4 if name.eq_ignore_ascii_case("host") => &mut host,
@@ -101,6 +106,7 @@ impl<'h> Upgrade<'h> {
                 10 if name.eq_ignore_ascii_case("connection") => &mut connection,
                 17 if name.eq_ignore_ascii_case("sec-websocket-key") => &mut key,
                 21 if name.eq_ignore_ascii_case("sec-websocket-version") => &mut version,
+                22 if name.eq_ignore_ascii_case("sec-websocket-protocol") => &mut protocols,
                 24 if name.eq_ignore_ascii_case("sec-websocket-extensions") => &mut extensions,
                 6 if name.eq_ignore_ascii_case("expect") => return None,
                 14 if name.eq_ignore_ascii_case("content-length") => return None,
@@ -117,7 +123,8 @@ impl<'h> Upgrade<'h> {
         }
         let host = host.map(text).map_or(Some(None), |host| host.map(Some))?;
         let origin = origin.map(text).map_or(Some(None), |origin| origin.map(Some))?;
-        Some(Self { key: key.filter(|key| decision::is_key(key))?, host, origin, extensions })
+        let key = key.filter(|key| decision::is_key(key))?;
+        Some(Self { key, host, origin, extensions, has_protocols: protocols.is_some() })
     }
 
     fn is_from(&self, origins: &Origins) -> bool {

@@ -16,13 +16,15 @@ pub enum Protocol {
     Endpoint,
     /// Server-Sent Events.
     Sse,
+    /// A client of the Centrifuge protocol.
+    Centrifuge,
     /// Plain HTTP.
     Http,
 }
 
 impl Protocol {
     /// All of them, in the order of [`Protocol::index`].
-    pub const ALL: [Self; 4] = [Self::Topic, Self::Endpoint, Self::Sse, Self::Http];
+    pub const ALL: [Self; 5] = [Self::Topic, Self::Endpoint, Self::Sse, Self::Centrifuge, Self::Http];
     /// Its place in [`Protocol::ALL`].
     pub const fn index(self) -> usize {
         self as usize
@@ -33,6 +35,7 @@ impl Protocol {
             Self::Topic => "topic",
             Self::Endpoint => "endpoint",
             Self::Sse => "sse",
+            Self::Centrifuge => "centrifuge",
             Self::Http => "http",
         }
     }
@@ -72,6 +75,23 @@ impl Gauge {
     }
 }
 
+/// Connections of one protocol ever closed, by [`CloseReason::index`].
+#[derive(Debug)]
+pub struct Closed([Counter; CloseReason::ALL.len()]);
+
+impl Default for Closed {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl Closed {
+    /// Those of one reason.
+    pub fn of(&self, reason: CloseReason) -> &Counter {
+        &self.0[reason.index()]
+    }
+}
+
 /// The counters of one shard.
 #[derive(Debug, Default)]
 pub struct ShardCounters {
@@ -80,7 +100,7 @@ pub struct ShardCounters {
     /// Connections ever opened by [`Protocol::index`].
     pub opened: [Counter; Protocol::ALL.len()],
     /// Connections ever closed by [`Protocol::index`] and [`CloseReason::index`].
-    pub closed: [[Counter; CloseReason::ALL.len()]; Protocol::ALL.len()],
+    pub closed: [Closed; Protocol::ALL.len()],
     /// Publications handed to the kernel whole, by [`Protocol::index`].
     pub deliveries: [Counter; Protocol::ALL.len()],
     /// Their bytes, by [`Protocol::index`].

@@ -138,6 +138,7 @@ mod tests {
             kind: Kind::Binary,
             payload: Bytes::from(vec![0; *size]),
             accepted: Instant::now(),
+            extras: None,
         };
         offsets.zip(sizes).map(one).collect()
     }

@@ -99,6 +99,7 @@ impl Reach {
         let surface = match (&route, wanted) {
             (Route::Unknown, _) => return Ok(route),
             (Route::Topic(_), Wanted::Connection) | (Route::Endpoint(_), Wanted::Connection) => SurfaceName::Sockets,
+            (Route::Centrifuge(_), _) => SurfaceName::Sockets,
             (Route::Topic(_), Wanted::Answer) => SurfaceName::Topics,
             // Its page, or the hint that it is for WebSockets.
             (Route::Endpoint(_), Wanted::Answer) if routes.page(path).is_some() => SurfaceName::Pages,

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::Config;
 use crate::hub::{BadTopicName, TopicName};
+use crate::protocol::centrifuge::Envelope;
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Route {
     Page(usize),
     /// `/`, when no page is configured there.
     TryIt,
+    /// `/connection/websocket` or `/connection/uni_websocket`: the Centrifuge protocol.
+    Centrifuge(Envelope),
     /// `/metrics`.
     Metrics,
     /// `/health/live`.
@@ -75,7 +78,7 @@ impl Route {
     pub const fn allow(&self) -> &'static str {
         match self {
             Self::Topic(_) => "GET, HEAD, POST",
-            Self::Endpoint(_) => "GET",
+            Self::Endpoint(_) | Self::Centrifuge(_) => "GET",
             Self::Api(_) => "POST",
             Self::Page(_) | Self::TryIt | Self::Metrics | Self::Live | Self::Ready => "GET, HEAD",
             Self::Unknown => "",
@@ -166,6 +169,8 @@ fn built_in(path: &str) -> Option<Route> {
         return ApiMethod::ALL.into_iter().find(|method| method.name() == name).map(Route::Api);
     }
     match path {
+        "/connection/websocket" => Some(Route::Centrifuge(Envelope::Wrapped)),
+        "/connection/uni_websocket" => Some(Route::Centrifuge(Envelope::Bare)),
         "/metrics" => Some(Route::Metrics),
         "/health/live" => Some(Route::Live),
         "/health/ready" => Some(Route::Ready),

@@ -53,6 +53,8 @@ where
             Some(_) | None if head.method == Method::GET => upgrade_required(surface, path),
             Some(_) | None => method_not_allowed(&head.method, allow, surface),
         },
+        Route::Centrifuge(_) if head.method == Method::GET => upgrade_required(surface, path),
+        Route::Centrifuge(_) => method_not_allowed(&head.method, allow, surface),
         Route::Unknown => unknown_path(surface, path),
         Route::Page(_) | Route::TryIt | Route::Metrics | Route::Live | Route::Ready if !is_read => {
             method_not_allowed(&head.method, allow, surface)

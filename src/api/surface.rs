@@ -22,6 +22,7 @@ use crate::hub::Hub;
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
 use crate::tls::Issuers;
+use crate::worker::Orders;
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
@@ -55,6 +56,8 @@ pub struct Surface {
     started_unix: Duration,
     /// What each client address has open.
     pub addresses: Addresses,
+    /// What workers are to do with their clients.
+    pub(crate) orders: Orders,
     /// Who issues what the listeners show.
     pub issuers: Issuers,
     /// What is reached through each listener.
@@ -123,6 +126,7 @@ impl Surface {
             issuers,
             reaches,
             endpoint_origins,
+            orders: Orders::new(Arc::clone(&hub), counters.shards.len()),
             hub,
             config,
             counters,

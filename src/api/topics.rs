@@ -108,11 +108,11 @@ where
 fn may_publish(rule: PublishRule, key: KeyCheck, no_keys: bool) -> Result<(), Refusal> {
     match (rule, key) {
         (PublishRule::Anyone, KeyCheck::Known | KeyCheck::Unknown | KeyCheck::Missing) => Ok(()),
-        (PublishRule::Subscribers | PublishRule::Api, KeyCheck::Known) => Ok(()),
-        (PublishRule::Subscribers | PublishRule::Api, KeyCheck::Missing) if no_keys => Err(Refusal::PublishNotAllowed),
-        (PublishRule::Subscribers | PublishRule::Api, KeyCheck::Unknown | KeyCheck::Missing) => {
-            Err(Refusal::UnknownKey)
-        }
+        (PublishRule::Subscribers | PublishRule::Authenticated | PublishRule::Api, key) => match key {
+            KeyCheck::Known => Ok(()),
+            KeyCheck::Missing if no_keys => Err(Refusal::PublishNotAllowed),
+            KeyCheck::Unknown | KeyCheck::Missing => Err(Refusal::UnknownKey),
+        },
     }
 }
 

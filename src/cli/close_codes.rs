@@ -1,6 +1,7 @@
 //! The close codes of WebSocket connections, explained.
 
 use crate::close_reason::CloseReason;
+use crate::protocol::centrifuge::DisconnectCode;
 
 /// Why a connection ends for `reason`, and what to do about it.
 pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
@@ -91,6 +92,84 @@ pub(super) fn explanation(reason: CloseReason) -> (&'static str, &'static str) {
             "The client did not finish the close handshake within limits.close_timeout.",
             "Nothing, if it is rare: the client was probably gone.",
         ),
+        CloseReason::Client(code) => client_explanation(code),
+        CloseReason::Ordered => (
+            "The application asked for it over the server API, or answered a hook so; the code and the reason are its own.",
+            "Look into the application. Codes from 4500 to 4999, and 3500 to 3999, tell SDKs to stay away; others to come back.",
+        ),
+    }
+}
+
+/// The same for the codes of the Centrifuge protocol.
+fn client_explanation(code: DisconnectCode) -> (&'static str, &'static str) {
+    match code {
+        DisconnectCode::Shutdown => (
+            "The hub is stopping or restarting, and delivered what it had accepted.",
+            "Nothing: the SDK reconnects and recovers.",
+        ),
+        DisconnectCode::Internal => (
+            "The hub, or the application's backend behind a hook, failed.",
+            "Nothing: the SDK reconnects. If it lasts, look into the log.",
+        ),
+        DisconnectCode::ConnectionExpired => (
+            "The client's time was over and no new token came within centrifuge.refresh_grace, or the application ended it.",
+            "Give the SDK a function that gets a new token (getToken).",
+        ),
+        DisconnectCode::SubscriptionExpired => (
+            "The time of a subscription that the server made was over.",
+            "Nothing: the SDK reconnects, and gets its subscriptions anew.",
+        ),
+        DisconnectCode::Slow => (
+            "More was published than this client read: it lagged over its topic's slow_consumer limit.",
+            "Nothing: the SDK reconnects and recovers. If it happens often: publish less, or raise slow_consumer.lag.",
+        ),
+        DisconnectCode::WriteError => ("A write to the client failed.", "Nothing: the SDK reconnects."),
+        DisconnectCode::InsufficientState => {
+            ("The client's position in a topic was found to be wrong.", "Nothing: the SDK reconnects and recovers.")
+        }
+        DisconnectCode::ForceReconnect => (
+            "A limit of time is over for this connection: limits.connection_age, idle_timeout or message_timeout.",
+            "Nothing: the SDK reconnects.",
+        ),
+        DisconnectCode::NoPong => (
+            "A ping was not answered within liveness.pong_timeout: the client or its network is gone.",
+            "Nothing: the SDK reconnects. If it happens to healthy clients, look for code that blocks their thread.",
+        ),
+        DisconnectCode::TooManyRequests => {
+            ("The client is over a limit, such as limits.message_rate.", "Send less; the SDK reconnects.")
+        }
+        DisconnectCode::StateInvalidated => {
+            ("What the client knows is void.", "Nothing: the SDK forgets its token and positions, and reconnects.")
+        }
+        DisconnectCode::InvalidToken => (
+            "The token is not one that this hub accepts, or is for another user or topic.",
+            "fanfare token inspect TOKEN says why. Compare the keys of [tokens] with those the application signs with.",
+        ),
+        DisconnectCode::BadRequest => (
+            "The client violated the protocol, or came without a token while centrifuge.anonymous is false.",
+            "Use an official SDK, with a token; the log at level debug says what was wrong.",
+        ),
+        DisconnectCode::Stale => (
+            "The client did not say who it is within centrifuge.connect_timeout.",
+            "Use an official SDK. Slow networks may need a longer time.",
+        ),
+        DisconnectCode::ForceDisconnect => {
+            ("The application asked for it over the server API.", "Nothing: it was meant so, and the SDK stays away.")
+        }
+        DisconnectCode::ConnectionLimit => {
+            ("The client's user has limits.connections_per_user connections open.", "Close some, or raise the limit.")
+        }
+        DisconnectCode::ChannelLimit => {
+            ("The connection has limits.subscriptions topics.", "Subscribe to fewer, or raise the limit.")
+        }
+        DisconnectCode::InappropriateProtocol => {
+            ("Something cannot be told in the client's format.", "Use the Protobuf variant of the SDK.")
+        }
+        DisconnectCode::PermissionDenied => ("The client may not do that.", "Look at the rules of the topic."),
+        DisconnectCode::NotAvailable => {
+            ("The client sent a message (send) that no one receives.", "Use rpc with a hook, or publish.")
+        }
+        DisconnectCode::TooManyErrors => ("The client got too many errors.", "Mend the client."),
     }
 }
 

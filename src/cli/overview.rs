@@ -114,6 +114,7 @@ fn topics(rules: &TopicRules) -> String {
     let publish = match rules.publish {
         PublishRule::Anyone => "anyone publishes",
         PublishRule::Subscribers => "subscribers publish",
+        PublishRule::Authenticated => "clients with a user publish",
         PublishRule::Api => "the API publishes",
     };
     let slow = match rules.slow_consumer.policy {

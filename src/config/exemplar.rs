@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Acme, Announce, Api, Certificate, Compression, Config, Endpoint, History, Limits, Listen, ListenAddress, Liveness,
-    Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicRules,
+    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, Limits, Listen,
+    ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicHook, TopicRules,
 };
 
 /// Every key with a value of its kind, as TOML.
@@ -46,6 +46,7 @@ fn exemplar() -> Config {
         liveness,
         limits,
         api: _,
+        centrifuge,
         sse,
         compression,
         log,
@@ -73,6 +74,14 @@ fn exemplar() -> Config {
         liveness: Liveness { ping_interval, pong_timeout },
         limits,
         api: Api { keys: vec!["key".to_owned()], keys_file: Some("keys.txt".into()) },
+        centrifuge: Centrifuge {
+            anonymous: centrifuge.anonymous,
+            personal: some("user:#{user}"),
+            known_namespaces: centrifuge.known_namespaces,
+            recovery_limit: centrifuge.recovery_limit,
+            connect_timeout: centrifuge.connect_timeout,
+            refresh_grace: centrifuge.refresh_grace,
+        },
         sse: Sse { retry },
         compression: Compression { enabled, level: effort, threshold },
         log: Log { level, format },
@@ -109,6 +118,16 @@ fn exemplar() -> Config {
             },
             write_delay: rules.write_delay,
             compress: rules.compress,
+            subscribe: rules.subscribe,
+            read_history: rules.read_history,
+            read_presence: rules.read_presence,
+            presence: rules.presence,
+            join_leave: rules.join_leave,
+            recovery: rules.recovery,
+            delta: rules.delta,
+            filter: rules.filter,
+            user_limited: rules.user_limited,
+            hooks: vec![TopicHook::Subscribe],
         }],
         endpoints: vec![Endpoint {
             path: "/chat".to_owned(),
@@ -138,10 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_at_most_ninety_five_keys() {
+    fn there_are_at_most_a_hundred_and_fifty_keys() {
         // Seventy were meant; listeners, TLS and the limits on abuse came to the rest.
         let keys = keys();
-        assert!(keys.len() <= 95, "{}: {keys:#?}", keys.len());
+        assert!(keys.len() <= 150, "{}: {keys:#?}", keys.len());
         assert!(keys.contains(&"topics.history.size".to_owned()) && keys.contains(&"pages.directory".to_owned()));
     }
 

@@ -13,6 +13,8 @@ pub struct Limits {
     pub connections: usize,
     /// Open connections of one client address (an IPv4 address, or the first 64 bits of one of IPv6); 0: any number. Default 0.
     pub connections_per_address: usize,
+    /// Open connections of one user; 0: any number. Default 0.
+    pub connections_per_user: usize,
     /// Connections per second that may begin, in all; the others wait in the kernel. 0: any number. Default 0.
     pub handshakes: u64,
     /// Connections per second that one client address may begin, with a burst of five seconds' worth; 0: any number. Default 0.
@@ -75,6 +77,7 @@ impl Default for Limits {
             connections: 100_000,
             // Off: behind a proxy that is not in `trusted_proxies`, all clients have one address.
             connections_per_address: 0,
+            connections_per_user: 0,
             handshakes: 0,
             handshakes_per_address: 0,
             topics: 1_000_000,

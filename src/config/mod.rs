@@ -7,6 +7,7 @@
 
 mod address;
 mod api;
+mod centrifuge;
 mod check;
 mod compression;
 mod document;
@@ -34,6 +35,7 @@ mod topics;
 mod units;
 
 pub use api::Api;
+pub use centrifuge::Centrifuge;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
 pub use limits::{Limits, OverRate};
@@ -47,7 +49,10 @@ pub use pages::Page;
 pub use server::{Liveness, Server, Sse};
 pub use settings::Config;
 pub use suggestion::nearest;
-pub use topics::{History, PublishRule, SlowConsumer, SlowPolicy, TopicRules};
+pub use topics::{
+    History, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
+    TopicRules,
+};
 pub use units::{ByteSize, ParseUnitError, Span};
 
 pub use crate::tls::{Acme, Certificate, Tls};

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules};
+use super::{
+    Api, Centrifuge, Compression, Endpoint, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules,
+};
 
 /// The whole configuration.
 ///
@@ -18,6 +20,8 @@ pub struct Config {
     pub limits: Limits,
     /// The server API under `/api`.
     pub api: Api,
+    /// Clients that speak the Centrifuge protocol.
+    pub centrifuge: Centrifuge,
     /// Server-Sent Events.
     pub sse: Sse,
     /// Compression of WebSocket messages.

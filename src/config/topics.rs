@@ -22,6 +22,92 @@ pub struct TopicRules {
     /// Whether publications are compressed for subscribers that agreed on it. Default true; false is for what is
     /// compressed already, such as images.
     pub compress: bool,
+    /// Who may subscribe. Default `anyone`.
+    pub subscribe: SubscribeRule,
+    /// Who may read the history. Default `subscribers`.
+    pub read_history: ReadRule,
+    /// Who may ask who is there. Default `subscribers`.
+    pub read_presence: ReadRule,
+    /// Whether it is known who is there. Default false.
+    pub presence: bool,
+    /// Who is told who comes and goes. Default `off`.
+    pub join_leave: JoinLeave,
+    /// Whether clients that come back get what they missed. Default `asked`.
+    pub recovery: RecoveryRule,
+    /// Whether subscribers may get what differs from the publication before, instead of all of it. Default false.
+    pub delta: bool,
+    /// Whether subscribers may ask for publications of certain tags only. Default false.
+    pub filter: bool,
+    /// Whether a name such as `chat#u1,u2` is for these users only. Default false.
+    pub user_limited: bool,
+    /// What the application's backend is asked about. Default: nothing.
+    pub hooks: Vec<TopicHook>,
+}
+
+/// Who may subscribe to a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubscribeRule {
+    /// Anyone.
+    Anyone,
+    /// Clients with a user.
+    Authenticated,
+    /// Clients with a token for this topic.
+    Token,
+    /// Nobody on their own: the server subscribes clients.
+    Api,
+}
+
+/// Who may read what a topic has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadRule {
+    /// Anyone.
+    Anyone,
+    /// Clients that subscribe to it (over HTTP: whoever may).
+    Subscribers,
+    /// Clients with a user.
+    Authenticated,
+    /// Only the API with a key.
+    Api,
+}
+
+/// Who is told who comes to a topic and leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JoinLeave {
+    /// Nobody.
+    Off,
+    /// Those who ask for it.
+    Asked,
+    /// Every subscriber.
+    Always,
+}
+
+/// Whether clients that come back get what they missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecoveryRule {
+    /// No.
+    Off,
+    /// Those that ask for it when they subscribe.
+    Asked,
+    /// All.
+    Always,
+    /// All get the newest publication, instead of all they missed.
+    Cache,
+}
+
+/// What the application's backend is asked about, per topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TopicHook {
+    /// Whether a client may subscribe.
+    Subscribe,
+    /// Whether a client may publish, and what becomes of it.
+    Publish,
+    /// Whether a subscription goes on when its time is over.
+    SubRefresh,
 }
 
 /// How much of a topic is kept.
@@ -42,6 +128,8 @@ pub enum PublishRule {
     Anyone,
     /// Subscribed clients, and the API with a key.
     Subscribers,
+    /// Clients with a user, and the API with a key.
+    Authenticated,
     /// Only the API with a key.
     Api,
 }
@@ -90,6 +178,16 @@ impl Default for TopicRules {
             slow_consumer: SlowConsumer::default(),
             write_delay: Span::secs(0),
             compress: true,
+            subscribe: SubscribeRule::Anyone,
+            read_history: ReadRule::Subscribers,
+            read_presence: ReadRule::Subscribers,
+            presence: false,
+            join_leave: JoinLeave::Off,
+            recovery: RecoveryRule::Asked,
+            delta: false,
+            filter: false,
+            user_limited: false,
+            hooks: Vec::new(),
         }
     }
 }

@@ -18,7 +18,8 @@ impl Fanout {
     /// it [`Appended::Full`].
     pub fn append(&mut self, log: LogId, entry: Entry<'_>, tick: Tick) -> Appended {
         let len = entry.frame.len();
-        if entry.offset <= self.logs[log.0].last {
+        let last = self.logs[log.0].last;
+        if entry.offset < last || (entry.is_numbered && entry.offset == last) {
             return Appended::Ok;
         }
         if !self.has_room(log, len) || !self.is_within_budget(charge_bytes(&entry)) {

@@ -104,6 +104,21 @@ impl Fanout {
         Members(self.members(log))
     }
 
+    /// The offset of the last publication of a log.
+    pub fn last(&self, log: LogId) -> Offset {
+        self.logs[log.0].last
+    }
+
+    /// Whether a member has got everything of a log, and so could go on in another one of the same topic. `None` if it is
+    /// no member. O(its memberships).
+    pub fn is_at_head(&self, log: LogId, connection: ConnectionId) -> Option<bool> {
+        let conn = self.live(connection)?;
+        let at = conn.seats[conn.seat_in(log)?].at as usize;
+        let target = &self.logs[log.0];
+        let member = target.members[at];
+        Some(member.cursor == target.head && !member.is(Member::HELD | Member::SPECIAL) && conn.owed.is_none())
+    }
+
     /// Whether a frame may be written to it past the fan-out, as the next thing it gets: no frame was cut, nothing is
     /// queued before the topics, and it is not ending.
     pub fn is_clear(&self, connection: ConnectionId) -> bool {

@@ -46,6 +46,9 @@ pub struct Entry<'a> {
     pub key: u64,
     /// The one connection that does not get it: usually its publisher.
     pub exclude: Option<ConnectionId>,
+    /// Whether the number is its own. What is not numbered goes in behind the publication of `offset`, any number of
+    /// them, unless the log began behind that.
+    pub is_numbered: bool,
 }
 
 /// What became of a publication.

@@ -22,14 +22,17 @@ pub(super) struct Mark {
 pub(super) struct Extra {
     pub(super) key: u64,
     pub(super) exclude: Option<ConnectionId>,
+    /// Its offset is that of the publication before.
+    pub(super) is_unnumbered: bool,
     /// The number of the frame in its segment.
     index: u32,
 }
 
 impl Extra {
     fn of(entry: &Entry<'_>, index: usize) -> Option<Self> {
-        let is_plain = entry.key == 0 && entry.exclude.is_none();
-        (!is_plain).then_some(Self { key: entry.key, exclude: entry.exclude, index: index as u32 })
+        let is_plain = entry.key == 0 && entry.exclude.is_none() && entry.is_numbered;
+        let Entry { key, exclude, is_numbered, .. } = *entry;
+        (!is_plain).then_some(Self { key, exclude, is_unnumbered: !is_numbered, index: index as u32 })
     }
 }
 
@@ -218,7 +221,8 @@ mod tests {
         let mut segment = Segment::joined(1000, None);
         for (index, &size) in sizes.iter().enumerate() {
             let frame = Bytes::from(vec![index as u8; size]);
-            let entry = Entry { offset: Offset(index as u64 + 1), frame: &frame, key: 0, exclude: None };
+            let entry =
+                Entry { offset: Offset(index as u64 + 1), frame: &frame, key: 0, exclude: None, is_numbered: true };
             segment.join(&entry, Tick(0), 16 * 1024);
         }
         segment
@@ -254,7 +258,7 @@ mod tests {
     #[test]
     fn a_detached_piece_is_a_reference_only_of_a_shared_frame() {
         let large = Bytes::from(vec![7; 5000]);
-        let entry = Entry { offset: Offset(1), frame: &large, key: 0, exclude: None };
+        let entry = Entry { offset: Offset(1), frame: &large, key: 0, exclude: None, is_numbered: true };
         let shared = Segment::shared(50, &entry, Tick(0));
         assert_eq!(shared.detach(1050, 5050).as_ptr(), large[1000..].as_ptr());
         let joined = segment(&[10, 10]);

@@ -83,7 +83,9 @@ impl Filter {
 
     /// Whether `frame` is for the member.
     pub(super) fn wants(&self, frame: &Frame) -> bool {
-        frame.offset > self.after && frame.extra.exclude != Some(self.me)
+        // What has no number of its own stands behind the publication whose number it has.
+        let is_behind = frame.offset > self.after || (frame.extra.is_unnumbered && frame.offset == self.after);
+        is_behind && frame.extra.exclude != Some(self.me)
     }
 }
 

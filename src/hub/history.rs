@@ -1,11 +1,13 @@
 //! The kept publications of one topic.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::extras::Extras;
 use super::kind::Kind;
 use super::position::Offset;
 
@@ -20,6 +22,8 @@ pub struct Retained {
     pub payload: Bytes,
     /// When it was accepted.
     pub accepted: Instant,
+    /// What it has beside its payload.
+    pub extras: Option<Arc<Extras>>,
 }
 
 impl Retained {
@@ -28,7 +32,7 @@ impl Retained {
     pub(super) const OVERHEAD_BYTES: usize = 2 * size_of::<Self>() + 64;
 
     fn charge_bytes(&self) -> usize {
-        self.payload.len() + Self::OVERHEAD_BYTES
+        self.payload.len() + self.extras.as_ref().map_or(0, |extras| extras.bytes()) + Self::OVERHEAD_BYTES
     }
 }
 
@@ -39,6 +43,8 @@ pub(super) struct Keep {
     pub(super) size: usize,
     /// How long each.
     pub(super) ttl: Duration,
+    /// Whether a publication may be told as what differs from the one before.
+    pub(super) delta: bool,
 }
 
 impl Keep {
@@ -69,12 +75,16 @@ pub(super) struct History {
 }
 
 /// That of a topic that has kept nothing yet.
-pub(super) static NOTHING: History =
-    History { ring: VecDeque::new(), keep: Keep { size: 0, ttl: Duration::ZERO }, bytes: 0, last_accepted: None };
+pub(super) static NOTHING: History = History {
+    ring: VecDeque::new(),
+    keep: Keep { size: 0, ttl: Duration::ZERO, delta: false },
+    bytes: 0,
+    last_accepted: None,
+};
 
 impl History {
     pub(super) fn new(keep: Keep) -> Self {
-        let keep = Keep { size: keep.size, ttl: keep.ttl.min(LONGEST_TTL) };
+        let keep = Keep { ttl: keep.ttl.min(LONGEST_TTL), ..keep };
         Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None }
     }
 
@@ -137,6 +147,11 @@ impl History {
         gone
     }
 
+    /// The newest, if it is the publication of this offset.
+    pub(super) fn newest(&self, offset: Offset) -> Option<&Retained> {
+        self.ring.back().filter(|newest| newest.offset == offset)
+    }
+
     /// When the oldest expires; `None` if there is none.
     pub(super) fn expiry(&self) -> Option<Instant> {
         self.ring.front().map(|oldest| oldest.accepted + self.keep.ttl)
@@ -179,11 +194,17 @@ mod tests {
     const TTL: Duration = Duration::from_secs(10);
 
     fn retained(offset: u64, accepted: Instant) -> Retained {
-        Retained { offset: Offset(offset), kind: Kind::Text, payload: Bytes::from_static(b"payload"), accepted }
+        Retained {
+            offset: Offset(offset),
+            kind: Kind::Text,
+            payload: Bytes::from_static(b"payload"),
+            accepted,
+            extras: None,
+        }
     }
 
     fn filled(size: usize, count: u64, now: Instant) -> History {
-        let mut history = History::new(Keep { size, ttl: TTL });
+        let mut history = History::new(Keep { size, ttl: TTL, delta: false });
         for offset in 1..=count {
             let gone = history.push(retained(offset, now), now);
             assert_eq!(gone.len(), usize::from(offset > size as u64));
@@ -220,7 +241,7 @@ mod tests {
     #[test]
     fn without_history_only_the_top_is_honoured() {
         let now = Instant::now();
-        let mut history = History::new(Keep { size: 0, ttl: TTL });
+        let mut history = History::new(Keep { size: 0, ttl: TTL, delta: false });
         assert_eq!(history.push(retained(1, now), now).len(), 1);
         assert!(!history.keep.keeps() && history.is_empty());
         assert_eq!(since(&history, 1, 1, now), Some(vec![]));
@@ -230,7 +251,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_read_before_the_last_publication_counts_as_its_time() {
         let start = Instant::now();
-        let mut history = History::new(Keep { size: 1, ttl: TTL });
+        let mut history = History::new(Keep { size: 1, ttl: TTL, delta: false });
         let later = start + Duration::from_millis(1);
         assert_eq!(history.accept(later), later);
         assert_eq!(history.accept(start), later);
@@ -276,7 +297,7 @@ mod tests {
     #[test]
     fn a_time_to_live_beyond_the_range_of_the_clock_means_never() {
         let now = Instant::now();
-        let mut history = History::new(Keep { size: 1, ttl: Duration::MAX });
+        let mut history = History::new(Keep { size: 1, ttl: Duration::MAX, delta: false });
         assert!(history.push(retained(1, now), now).is_empty());
         assert_eq!(since(&history, 0, 1, now + Duration::from_secs(86_400 * 365)), Some(vec![1]));
     }
@@ -308,7 +329,7 @@ mod tests {
         ) {
             let start = Instant::now();
             let mut now = start;
-            let mut history = History::new(Keep { size, ttl: TTL });
+            let mut history = History::new(Keep { size, ttl: TTL, delta: false });
             // The model keeps all there ever was, and says what should be served of it.
             let mut all: Vec<Retained> = Vec::new();
             for step in steps {

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::canary::Canary;
+use super::directory::Directory;
 use super::history::Keep;
 use super::joined::{Joined, Start};
 use super::mailbox::Mailbox;
 use super::node::Node;
 use super::outcome::Outcome;
 use super::position::Position;
+use super::presence::Presence;
 use super::publication::Draft;
 use super::registry::Registry;
 use super::rules::Rules;
@@ -37,13 +39,15 @@ pub struct Hub {
     node: Node,
     draining: AtomicBool,
     subscriptions: AtomicUsize,
+    presence: Presence,
+    directory: Directory,
 }
 
 impl Hub {
     /// A hub over these workers; a [`WorkerId`] is a place in `mailboxes`.
     pub fn new(config: &Config, mailboxes: Vec<Arc<Mailbox>>) -> Arc<Self> {
         let rules = Rules::new(&config.topics);
-        let keep = |rules: &TopicRules| Keep { size: rules.history.size, ttl: rules.history.ttl.0 };
+        let keep = |rules: &TopicRules| Keep { size: rules.history.size, ttl: rules.history.ttl.0, delta: rules.delta };
         let keeps = rules.list().iter().map(keep).collect();
         Arc::new(Self {
             engine: Engine::Memory,
@@ -52,6 +56,8 @@ impl Hub {
             node: Node::new(mailboxes, keeps, config.limits.history_total.bytes()),
             draining: AtomicBool::new(false),
             subscriptions: AtomicUsize::new(0),
+            presence: Presence::default(),
+            directory: Directory::default(),
         })
     }
 
@@ -63,6 +69,21 @@ impl Hub {
     /// The rules of the topic of this name, whether it lives or not.
     pub fn rules_of(&self, name: &TopicName) -> &TopicRules {
         &self.rules.list()[usize::from(self.rules.resolve(name.as_str()))]
+    }
+
+    /// Whether a pattern of the configuration is for this name, and not only the built-in rules.
+    pub fn is_listed(&self, name: &TopicName) -> bool {
+        usize::from(self.rules.resolve(name.as_str())) + 1 < self.rules.list().len()
+    }
+
+    /// Who is in which topic.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// Where the connections of each user are.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The mailbox of a worker.

@@ -10,6 +10,8 @@ pub enum Start {
     Now,
     /// After this position.
     Since(Position),
+    /// After this position, if no more than so many publications were missed; else nothing was asked for but a gap.
+    SinceWithin(Position, usize),
     /// With at most this many of the last publications.
     Last(usize),
 }

@@ -8,7 +8,9 @@
 
 mod budget;
 mod canary;
+mod directory;
 mod doorbell;
+mod extras;
 mod history;
 #[expect(clippy::module_inception, reason = "the hub is the noun of this station")]
 mod hub;
@@ -18,6 +20,7 @@ mod kind;
 mod mailbox;
 #[cfg(test)]
 mod mailbox_limits;
+mod member;
 #[cfg(test)]
 #[expect(
     clippy::duplicate_mod,
@@ -31,6 +34,7 @@ mod naive;
 mod node;
 mod outcome;
 mod position;
+mod presence;
 #[cfg(test)]
 mod promises;
 mod publication;
@@ -43,17 +47,21 @@ mod topic_name;
 mod worker_set;
 
 pub use canary::Canary;
+pub use directory::{Directory, Entered, Whereabouts};
+pub use extras::Extras;
 pub use history::Retained;
 pub use hub::{Census, Hub};
 pub use joined::{Joined, Recovery, Start};
 pub use kind::Kind;
 pub use mailbox::{Letter, Mailbox};
+pub use member::{ClientId, Member};
 #[cfg(fuzzing)]
 pub use naive::fuzz;
 pub(crate) use node::Node;
 pub use outcome::{Outcome, Receipt};
 pub use position::{Epoch, Offset, ParsePositionError, Position};
-pub use publication::{Draft, Publication};
+pub use presence::{Attending, Presence};
+pub use publication::{Draft, Publication, Purpose};
 pub use topic::{Topic, TopicId};
 pub use topic_name::{BadTopicName, TopicName};
 pub use worker_set::WorkerId;

@@ -4,7 +4,7 @@
 //! every interleaving of its threads (up to the stated number of preemptions) and every value that a weakly ordered load
 //! may return; a sleep that nobody ends is a deadlock, and found.
 
-use super::{canary, history, joined, kind, position, topic_name, worker_set};
+use super::{canary, extras, history, joined, kind, member, position, topic_name, worker_set};
 
 #[path = "budget.rs"]
 mod budget;
@@ -160,7 +160,7 @@ mod checks {
 
     fn bounded_node(workers: &[Worker], history: usize, history_limit_bytes: usize) -> Arc<Node> {
         let mailboxes = workers.iter().map(|worker| Arc::clone(&worker.mailbox)).collect();
-        let keep = Keep { size: history, ttl: TTL };
+        let keep = Keep { size: history, ttl: TTL, delta: false };
         Arc::new(Node::new(mailboxes, vec![keep], history_limit_bytes))
     }
 

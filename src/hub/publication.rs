@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::extras::Extras;
 use super::kind::Kind;
+use super::member::Member;
 use super::position::{Offset, Position};
 use super::topic::Topic;
-use crate::protocol::{self, Encoding};
+use crate::protocol::{self, About, Content, Encoding};
 use crate::ws::Deflater;
 
 /// A payload on its way to a topic: not yet accepted, no offset yet.
@@ -18,8 +20,23 @@ use crate::ws::Deflater;
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub(super) kind: Kind,
-    pub(super) frame: Bytes,
+    pub(super) purpose: Purpose,
     pub(super) header_len: u8,
+    pub(super) frame: Bytes,
+    pub(super) extras: Option<Arc<Extras>>,
+}
+
+/// What a draft is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be numbered, kept as the topic's rules say, and delivered.
+    Publication,
+    /// To be delivered to those who are there now: it gets no number, and is not kept.
+    Passing,
+    /// To tell those who want to know that its member came.
+    Join,
+    /// To tell them that it went.
+    Leave,
 }
 
 impl Draft {
@@ -27,7 +44,7 @@ impl Draft {
     pub fn new(kind: Kind, payload: &[u8]) -> Self {
         let frame = protocol::plain_frame(kind, payload);
         let header_len = (frame.len() - payload.len()) as u8;
-        Self { kind, frame, header_len }
+        Self { kind, purpose: Purpose::Publication, header_len, frame, extras: None }
     }
 
     /// A text payload.
@@ -35,9 +52,38 @@ impl Draft {
         Self::new(Kind::Text, payload.as_bytes())
     }
 
+    /// The news that `member` came or went.
+    ///
+    /// # Panics
+    /// If `purpose` is that of a publication.
+    pub fn of_member(purpose: Purpose, member: Arc<Member>) -> Self {
+        assert!(matches!(purpose, Purpose::Join | Purpose::Leave), "{purpose:?} is not about a member");
+        let extras = Extras { publisher: Some(member), ..Extras::default() };
+        Self { kind: Kind::Binary, purpose, header_len: 0, frame: Bytes::new(), extras: Some(Arc::new(extras)) }
+    }
+
+    /// The same with tags, or with the client that publishes it.
+    #[must_use]
+    pub fn with_extras(mut self, extras: Arc<Extras>) -> Self {
+        self.extras = Some(extras);
+        self
+    }
+
+    /// The same for those who are there now: see [`Purpose::Passing`].
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.purpose = Purpose::Passing;
+        self
+    }
+
     /// Text or binary.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// The payload.
@@ -47,7 +93,8 @@ impl Draft {
 
     /// What it is charged with in a mailbox, in bytes: the same as its publication.
     pub(super) fn charge_bytes(&self) -> usize {
-        self.frame.len() - usize::from(self.header_len) + size_of::<Publication>()
+        let extras = self.extras.as_ref().map_or(0, |extras| extras.bytes());
+        self.frame.len() - usize::from(self.header_len) + extras + size_of::<Publication>()
     }
 }
 
@@ -56,29 +103,45 @@ impl Draft {
 pub struct Publication {
     /// The topic it was accepted on.
     pub topic: Arc<Topic>,
-    /// Where it stands there.
+    /// Where it stands there. What is not numbered has the position of the publication before.
     pub position: Position,
     /// When it was accepted.
     pub accepted: Instant,
     draft: Draft,
-    /// By [`Encoding::index`]. The place of the plain one stays empty: that frame came with the draft.
-    frames: [OnceLock<Bytes>; Encoding::UNCOMPRESSED_COUNT],
-    /// Those of the encodings behind, made with the first that is needed: most publications need none.
-    deflated: OnceLock<Box<Deflated>>,
+    /// The payload of the publication before, if the topic's rules allow deltas and it was kept.
+    previous: Option<Bytes>,
+    /// The frames made so far. That of [`Encoding::Plain`] came with the draft.
+    frames: OnceLock<Box<Made>>,
 }
 
-/// By encoding; `None` if compression does not make the frame smaller.
-type Deflated = [OnceLock<Option<Bytes>>; Encoding::COMPRESSED_COUNT];
+/// A frame that was made, and those made after it. A list, because a publication is seldom in more than one or two of the
+/// many encodings there are.
+#[derive(Debug)]
+struct Made {
+    encoding: Encoding,
+    /// `None` if compression does not make it smaller.
+    frame: Option<Bytes>,
+    next: OnceLock<Box<Made>>,
+}
 
 impl Publication {
     fn new(topic: Arc<Topic>, position: Position, draft: Draft, accepted: Instant) -> Self {
-        let frames = [const { OnceLock::new() }; Encoding::UNCOMPRESSED_COUNT];
-        Self { topic, position, accepted, draft, frames, deflated: OnceLock::new() }
+        Self { topic, position, accepted, draft, previous: None, frames: OnceLock::new() }
     }
 
     /// Text or binary.
     pub fn kind(&self) -> Kind {
         self.draft.kind
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        self.draft.purpose
+    }
+
+    /// What it has beside its payload.
+    pub fn extras(&self) -> Option<&Arc<Extras>> {
+        self.draft.extras.as_ref()
     }
 
     /// The application bytes; a slice of the plain frame. The first one taken allocates the count of references, which a
@@ -87,7 +150,8 @@ impl Publication {
         self.draft.payload()
     }
 
-    /// The bytes of this publication for a socket that speaks `encoding`, made once and shared.
+    /// The bytes of this publication for a socket that speaks `encoding`, made once and shared. Empty if there is nothing
+    /// to say in it.
     ///
     /// Compressed by `deflater` once for each encoding that compresses, whichever worker needs it first; another that
     /// needs it meanwhile waits. If `deflater` does not make the frame smaller, it is the one without compression.
@@ -95,10 +159,7 @@ impl Publication {
         let uncompressed = self.uncompressed(encoding.uncompressed());
         match encoding.window() {
             Some(window) if deflater.takes(uncompressed) => {
-                let all =
-                    self.deflated.get_or_init(|| Box::new([const { OnceLock::new() }; Encoding::COMPRESSED_COUNT]));
-                let place = encoding.index() - Encoding::UNCOMPRESSED_COUNT;
-                all[place].get_or_init(|| deflater.deflate(window, uncompressed)).as_ref().unwrap_or(uncompressed)
+                self.made(encoding, || deflater.deflate(window, uncompressed)).unwrap_or(uncompressed)
             }
             Some(_) | None => uncompressed,
         }
@@ -108,10 +169,48 @@ impl Publication {
         if encoding == Encoding::Plain {
             return &self.draft.frame;
         }
-        self.frames[encoding.index()].get_or_init(|| {
-            let payload = &self.draft.frame[usize::from(self.draft.header_len)..];
-            protocol::encode(encoding, self.topic.name().as_str(), self.position, self.draft.kind, payload)
-        })
+        self.made(encoding, || Some(protocol::encode(encoding, &self.content())))
+            .expect("invariant: without compression there always is a frame")
+    }
+
+    /// The frame in `encoding`, made by `make` if it was not yet. Who finds the end of the list taken by another encoding
+    /// goes on behind it; the list is never longer than there are encodings in use.
+    fn made(&self, encoding: Encoding, make: impl FnOnce() -> Option<Bytes>) -> Option<&Bytes> {
+        let mut make = Some(make);
+        let mut place = &self.frames;
+        loop {
+            let made = place.get_or_init(|| {
+                let make = make.take().expect("invariant: what was made is found, and not made again");
+                Box::new(Made { encoding, frame: make(), next: OnceLock::new() })
+            });
+            if made.encoding == encoding {
+                return made.frame.as_ref();
+            }
+            place = &made.next;
+        }
+    }
+
+    fn content(&self) -> Content<'_> {
+        let Draft { kind, purpose, header_len, frame, extras } = &self.draft;
+        let publisher = extras.as_ref().and_then(|extras| extras.publisher.as_deref());
+        let is_numbered = match purpose {
+            Purpose::Publication => true,
+            Purpose::Passing | Purpose::Join | Purpose::Leave => false,
+        };
+        let publication = About::Publication {
+            kind: *kind,
+            payload: &frame[usize::from(*header_len)..],
+            previous: self.previous.as_deref(),
+            publisher,
+            is_numbered,
+        };
+        let about = match (purpose, publisher) {
+            (Purpose::Join, Some(member)) => About::Joined(member),
+            (Purpose::Leave, Some(member)) => About::Left(member),
+            (Purpose::Publication | Purpose::Passing | Purpose::Join | Purpose::Leave, _) => publication,
+        };
+        let tags = extras.as_ref().map_or(&[][..], |extras| &extras.tags);
+        Content { topic: self.topic.name().as_str(), position: self.position, about, tags }
     }
 
     /// What it is charged with in a mailbox, in bytes.
@@ -141,14 +240,24 @@ impl Prepared {
     }
 
     /// The publication, at its place. Allocates only if the first subscriber came after it was prepared.
-    pub(super) fn place(self, topic: &Arc<Topic>, position: Position, accepted: Instant) -> Arc<Publication> {
+    pub(super) fn place(
+        self,
+        topic: &Arc<Topic>,
+        position: Position,
+        accepted: Instant,
+        previous: Option<Bytes>,
+    ) -> Arc<Publication> {
         match self {
-            Self::Draft(draft) => Arc::new(Publication::new(Arc::clone(topic), position, draft, accepted)),
+            Self::Draft(draft) => {
+                let publication = Publication::new(Arc::clone(topic), position, draft, accepted);
+                Arc::new(Publication { previous, ..publication })
+            }
             Self::Publication(mut shared) => {
                 let publication =
                     Arc::get_mut(&mut shared).expect("invariant: nobody has a publication without a place");
                 publication.position = position;
                 publication.accepted = accepted;
+                publication.previous = previous;
                 shared
             }
         }

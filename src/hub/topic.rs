@@ -7,6 +7,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::budget::Budget;
+use super::extras::Extras;
 use super::history::{History, NOTHING, Retained};
 use super::idle::Idle;
 use super::joined::{Joined, Recovery, Start};
@@ -15,7 +16,7 @@ use super::mailbox::Mailbox;
 use super::node::Node;
 use super::outcome::{Outcome, Receipt};
 use super::position::{Epoch, Offset, Position};
-use super::publication::{Draft, Prepared};
+use super::publication::{Draft, Prepared, Purpose};
 use super::room::Reserved;
 use super::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 use super::topic_name::TopicName;
@@ -98,7 +99,9 @@ impl Topic {
     /// workers, or does nothing at all if one of those has no room.
     pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, node: &Node) -> Outcome {
         let charge_bytes = draft.charge_bytes();
-        let retained = node.keeps[self.rules()].keeps().then(|| (draft.kind, draft.payload()));
+        let is_numbered = draft.purpose == Purpose::Publication;
+        let is_kept = is_numbered && node.keeps[self.rules()].keeps();
+        let retained = is_kept.then(|| (draft.kind, draft.payload(), draft.extras.clone()));
         let mut prepared = Some(Prepared::new(self, draft, now));
         let mut state = lock(&self.state);
         if let Err(worker) = reserve_all(&state.interest, node, charge_bytes) {
@@ -107,7 +110,7 @@ impl Topic {
             return Outcome::Full { draft, worker };
         }
         // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
-        let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + 1) };
+        let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + u64::from(is_numbered)) };
         let displaced = self.place(&mut state, position, &mut prepared, retained, now, node);
         let receipt = Receipt { position, receivers: self.subscribers() };
         let interested = state.interest.clone();
@@ -121,33 +124,37 @@ impl Topic {
         Outcome::Accepted(receipt)
     }
 
-    /// The push half: what was prepared stands at `position`, next after the top, and every interested mailbox has
-    /// reserved room for it. Returns what left the history; what was prepared stays if nobody is interested.
+    /// The push half: what was prepared stands at `position`, next after the top or, without a number of its own, at it,
+    /// and every interested mailbox has reserved room for it. Returns what left the history; what was prepared stays if nobody is interested.
     fn place(
         self: &Arc<Self>,
         state: &mut State,
         position: Position,
         prepared: &mut Option<Prepared>,
-        retained: Option<(Kind, Bytes)>,
+        retained: Option<(Kind, Bytes, Option<Arc<Extras>>)>,
         now: Instant,
         node: &Node,
     ) -> SmallVec<[Retained; 2]> {
-        state.top = position.offset;
+        let last = std::mem::replace(&mut state.top, position.offset);
         let mut accepted = now;
         let mut displaced = SmallVec::new();
-        if let Some((kind, payload)) = retained {
+        let mut previous = None;
+        if let Some((kind, payload, extras)) = retained {
             let keep = node.keeps[self.rules()];
+            if keep.delta {
+                previous = state.history().newest(last).map(|newest| newest.payload.clone());
+            }
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));
             accepted = history.accept(now);
             let before = history.weight();
-            displaced = history.push(Retained { offset: position.offset, kind, payload, accepted }, now);
+            displaced = history.push(Retained { offset: position.offset, kind, payload, accepted, extras }, now);
             node.budget.settle(before, history.weight());
             self.enroll(state, &node.budget);
         }
         if !state.interest.is_empty()
             && let Some(prepared) = prepared.take()
         {
-            let publication = prepared.place(self, position, accepted);
+            let publication = prepared.place(self, position, accepted, previous);
             for worker in state.interest.iter() {
                 node.mailboxes[worker.index()].push_reserved(Arc::clone(&publication));
             }
@@ -201,11 +208,18 @@ impl Topic {
         let (replay, recovery) = match start {
             Start::Now => (Vec::new(), Recovery::NotAsked),
             Start::Last(count) => (state.history().last(count.min(limit), now).cloned().collect(), Recovery::NotAsked),
-            Start::Since(position) if position.epoch != self.epoch => (Vec::new(), Recovery::Gap),
-            Start::Since(position) => match state.history().since(position.offset, state.top, now) {
-                Some(missed) => (missed.take(limit).cloned().collect(), Recovery::Complete),
-                None => (Vec::new(), Recovery::Gap),
-            },
+            Start::SinceWithin(position, limit) if state.top.0.saturating_sub(position.offset.0) > limit as u64 => {
+                (Vec::new(), Recovery::Gap)
+            }
+            Start::Since(position) | Start::SinceWithin(position, _) if position.epoch != self.epoch => {
+                (Vec::new(), Recovery::Gap)
+            }
+            Start::Since(position) | Start::SinceWithin(position, _) => {
+                match state.history().since(position.offset, state.top, now) {
+                    Some(missed) => (missed.take(limit).cloned().collect(), Recovery::Complete),
+                    None => (Vec::new(), Recovery::Gap),
+                }
+            }
         };
         Joined { top, replay, recovery }
     }

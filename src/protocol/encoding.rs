@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 
+use super::content::{About, Content};
 use super::headed::Headed;
 use super::json::{publication_bytes, push_publication};
 use super::plain::plain_frame;
+use super::shape::{Deltas, Shape};
+use super::shaped;
 use super::sse::{self, Delimiting};
 use crate::hub::{Kind, Position};
 use crate::ws::frame::{FrameHeader, HEADER_LIMIT_BYTES};
@@ -26,57 +29,30 @@ pub enum Encoding {
     SseTopic,
     /// The same as one finished HTTP/1.1 chunk.
     SseTopicChunked,
+    /// A push of the Centrifuge protocol.
+    Centrifuge(Shape),
     /// The message of [`Encoding::Plain`], compressed for a window if that makes it smaller.
     PlainDeflate(Window),
     /// The message of [`Encoding::Json`], compressed for a window if that makes it smaller.
     JsonDeflate(Window),
+    /// The message of [`Encoding::Centrifuge`], compressed for a window if that makes it smaller.
+    CentrifugeDeflate(Shape, Window),
 }
 
 impl Encoding {
-    /// How many there are.
-    pub const COUNT: usize = Self::UNCOMPRESSED_COUNT + Self::COMPRESSED_COUNT;
+    /// Those that compress nothing and are not of the Centrifuge protocol.
+    pub const UNCOMPRESSED: [Self; 6] =
+        [Self::Plain, Self::Json, Self::Sse, Self::SseChunked, Self::SseTopic, Self::SseTopicChunked];
 
-    /// How many of them compress nothing; they come first in [`Encoding::ALL`].
-    pub const UNCOMPRESSED_COUNT: usize = 6;
-
-    /// How many of them compress.
-    pub const COMPRESSED_COUNT: usize = 2 * Window::COUNT;
-
-    /// Every encoding, in the order of [`Encoding::index`].
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Plain,
-        Self::Json,
-        Self::Sse,
-        Self::SseChunked,
-        Self::SseTopic,
-        Self::SseTopicChunked,
-        Self::PlainDeflate(Window::Bits9),
-        Self::PlainDeflate(Window::Bits12),
-        Self::PlainDeflate(Window::Bits15),
-        Self::JsonDeflate(Window::Bits9),
-        Self::JsonDeflate(Window::Bits12),
-        Self::JsonDeflate(Window::Bits15),
-    ];
-
-    /// Its place in arrays of [`Encoding::COUNT`].
-    pub const fn index(self) -> usize {
-        match self {
-            Self::Plain => 0,
-            Self::Json => 1,
-            Self::Sse => 2,
-            Self::SseChunked => 3,
-            Self::SseTopic => 4,
-            Self::SseTopicChunked => 5,
-            Self::PlainDeflate(window) => Self::UNCOMPRESSED_COUNT + window.index(),
-            Self::JsonDeflate(window) => Self::UNCOMPRESSED_COUNT + Window::COUNT + window.index(),
-        }
-    }
-
-    /// The same, compressed for `window`. Event streams stay as they are: the extension is one of WebSockets.
+    /// The same, compressed for `window`. Response bodies stay as they are: the extension is one of WebSockets.
     pub const fn deflated(self, window: Window) -> Self {
         match self {
             Self::Plain | Self::PlainDeflate(_) => Self::PlainDeflate(window),
             Self::Json | Self::JsonDeflate(_) => Self::JsonDeflate(window),
+            Self::Centrifuge(shape) | Self::CentrifugeDeflate(shape, _) => match shape.delimiting() {
+                None => Self::CentrifugeDeflate(shape, window),
+                Some(_) => Self::Centrifuge(shape),
+            },
             Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => self,
         }
     }
@@ -86,24 +62,75 @@ impl Encoding {
         match self {
             Self::PlainDeflate(_) => Self::Plain,
             Self::JsonDeflate(_) => Self::Json,
-            Self::Plain | Self::Json | Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => self,
+            Self::CentrifugeDeflate(shape, _) => Self::Centrifuge(shape),
+            Self::Plain
+            | Self::Json
+            | Self::Sse
+            | Self::SseChunked
+            | Self::SseTopic
+            | Self::SseTopicChunked
+            | Self::Centrifuge(_) => self,
         }
     }
 
     /// The window it compresses for; `None` if it does not.
     pub const fn window(self) -> Option<Window> {
         match self {
-            Self::PlainDeflate(window) | Self::JsonDeflate(window) => Some(window),
-            Self::Plain | Self::Json | Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => None,
+            Self::PlainDeflate(window) | Self::JsonDeflate(window) | Self::CentrifugeDeflate(_, window) => Some(window),
+            Self::Plain
+            | Self::Json
+            | Self::Sse
+            | Self::SseChunked
+            | Self::SseTopic
+            | Self::SseTopicChunked
+            | Self::Centrifuge(_) => None,
         }
     }
 
-    /// How the body of its event stream is delimited; `None` on a WebSocket.
+    /// How the body it goes into is delimited; `None` on a WebSocket.
     pub const fn delimiting(self) -> Option<Delimiting> {
         match self {
             Self::Plain | Self::Json | Self::PlainDeflate(_) | Self::JsonDeflate(_) => None,
             Self::Sse | Self::SseTopic => Some(Delimiting::UntilClose),
             Self::SseChunked | Self::SseTopicChunked => Some(Delimiting::Chunked),
+            Self::Centrifuge(shape) | Self::CentrifugeDeflate(shape, _) => shape.delimiting(),
+        }
+    }
+
+    /// That of a subscriber that was promised deltas, once it has a publication. `None` if it was not, or gets them already.
+    pub const fn settled(self) -> Option<Self> {
+        match self {
+            Self::Centrifuge(shape) => match shape.deltas() {
+                Deltas::Fresh => Some(Self::Centrifuge(shape.with_deltas(Deltas::Going))),
+                Deltas::Off | Deltas::Going => None,
+            },
+            Self::CentrifugeDeflate(shape, window) => match shape.deltas() {
+                Deltas::Fresh => Some(Self::CentrifugeDeflate(shape.with_deltas(Deltas::Going), window)),
+                Deltas::Off | Deltas::Going => None,
+            },
+            Self::Plain
+            | Self::Json
+            | Self::Sse
+            | Self::SseChunked
+            | Self::SseTopic
+            | Self::SseTopicChunked
+            | Self::PlainDeflate(_)
+            | Self::JsonDeflate(_) => None,
+        }
+    }
+
+    /// Its shape, if it is one of the Centrifuge protocol.
+    pub const fn shape(self) -> Option<Shape> {
+        match self {
+            Self::Centrifuge(shape) | Self::CentrifugeDeflate(shape, _) => Some(shape),
+            Self::Plain
+            | Self::Json
+            | Self::Sse
+            | Self::SseChunked
+            | Self::SseTopic
+            | Self::SseTopicChunked
+            | Self::PlainDeflate(_)
+            | Self::JsonDeflate(_) => None,
         }
     }
 }
@@ -113,7 +140,14 @@ impl Encoding {
 /// A stream of several topics gets no id here, because one position cannot tell where it stands in each topic: its frames
 /// are made by [`sse::topic_publication`]. Nor is anything compressed: that takes a [`crate::ws::Deflater`], and the frame
 /// without compression is one that every subscriber takes.
-pub fn encode(encoding: Encoding, topic: &str, position: Position, kind: Kind, payload: &[u8]) -> Bytes {
+///
+/// Empty if there is nothing to say in this encoding: who came and went is told in the Centrifuge protocol only.
+pub fn encode(encoding: Encoding, content: &Content<'_>) -> Bytes {
+    let Content { topic, position, about, .. } = *content;
+    if let Encoding::Centrifuge(shape) | Encoding::CentrifugeDeflate(shape, _) = encoding {
+        return shaped::frame(shape, content);
+    }
+    let About::Publication { kind, payload, .. } = about else { return Bytes::new() };
     match encoding {
         Encoding::Plain | Encoding::PlainDeflate(_) => plain_frame(kind, payload),
         Encoding::Json | Encoding::JsonDeflate(_) => json_frame(topic, position, kind, payload),
@@ -121,6 +155,7 @@ pub fn encode(encoding: Encoding, topic: &str, position: Position, kind: Kind, p
         Encoding::SseChunked => sse::publication(Delimiting::Chunked, position, kind, payload),
         Encoding::SseTopic => sse::topic_publication(Delimiting::UntilClose, None, topic, position, kind, payload),
         Encoding::SseTopicChunked => sse::topic_publication(Delimiting::Chunked, None, topic, position, kind, payload),
+        Encoding::Centrifuge(_) | Encoding::CentrifugeDeflate(..) => unreachable!("invariant: returned above"),
     }
 }
 
@@ -141,26 +176,20 @@ mod tests {
     const LINE: &str = r#"{"topic":"news","epoch":"7","offset":42,"data":"a\nb"}"#;
 
     fn encoded(encoding: Encoding) -> Bytes {
-        encode(encoding, "news", POSITION, Kind::Text, b"a\nb")
-    }
-
-    #[test]
-    fn every_encoding_has_its_own_place() {
-        for (place, encoding) in Encoding::ALL.into_iter().enumerate() {
-            assert_eq!(encoding.index(), place);
-            assert_eq!(encoding.window().is_some(), place >= Encoding::UNCOMPRESSED_COUNT);
-        }
+        encode(encoding, &Content::plain("news", POSITION, Kind::Text, b"a\nb"))
     }
 
     #[test]
     fn compressing_an_encoding_and_leaving_it_again_gives_the_same_one() {
-        for encoding in Encoding::ALL {
+        let shapes = Shape::all().map(Encoding::Centrifuge);
+        for encoding in Encoding::UNCOMPRESSED.into_iter().chain(shapes) {
+            assert_eq!(encoding.window(), None);
             for window in Window::ALL {
                 let deflated = encoding.deflated(window);
-                assert_eq!(deflated.uncompressed(), encoding.uncompressed());
+                assert_eq!(deflated.uncompressed(), encoding);
                 assert_eq!(deflated.delimiting(), encoding.delimiting());
                 assert_eq!(deflated.window(), encoding.delimiting().is_none().then_some(window));
-                assert_eq!(encoded(deflated), encoded(encoding.uncompressed()));
+                assert_eq!(encoded(deflated), encoded(encoding));
             }
         }
     }
@@ -174,7 +203,7 @@ mod tests {
     fn json_is_a_text_message_even_for_a_binary_payload() {
         let frame = encoded(Encoding::Json);
         assert_eq!((frame[0], &frame[2..]), (0x81, LINE.as_bytes()));
-        assert_eq!(encode(Encoding::Json, "news", POSITION, Kind::Binary, b"\xff")[0], 0x81);
+        assert_eq!(encode(Encoding::Json, &Content::plain("news", POSITION, Kind::Binary, b"\xff"))[0], 0x81);
     }
 
     #[test]

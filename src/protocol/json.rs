@@ -49,7 +49,7 @@ pub(super) fn push_publication(out: &mut Vec<u8>, topic: &str, position: Positio
 }
 
 /// Appends `text` as a JSON string (RFC 8259 §7): what must be escaped is, and nothing else.
-fn push_string(out: &mut Vec<u8>, text: &str) {
+pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     while let Some(at) = first_special(rest) {

@@ -190,10 +190,10 @@ impl Event {
 }
 
 /// The digits of a size in hexadecimal, and the end of the line.
-const CHUNK_HEADER_BYTES: usize = 16 + 2;
+pub(super) const CHUNK_HEADER_BYTES: usize = 16 + 2;
 
 /// What stands before `body_bytes` of an HTTP/1.1 chunk (RFC 9112 §7.1), at the end of `room`.
-fn chunk_header(body_bytes: usize, room: &mut [u8; CHUNK_HEADER_BYTES]) -> &[u8] {
+pub(super) fn chunk_header(body_bytes: usize, room: &mut [u8; CHUNK_HEADER_BYTES]) -> &[u8] {
     debug_assert!(body_bytes > 0, "an empty chunk would end the body");
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut at = CHUNK_HEADER_BYTES - 2;

@@ -1,7 +1,7 @@
 //! What a handshake decided: the beginning of a session.
 
 use crate::hub::{Start, TopicName};
-use crate::protocol::Encoding;
+use crate::protocol::{Encoding, Shape};
 use crate::ws::Agreement;
 
 /// What a handshake decided: the beginning of a session. It crosses threads with its socket.
@@ -30,6 +30,13 @@ pub enum Opening {
         /// What was agreed on about compression.
         compression: Option<Agreement>,
     },
+    /// A client of the Centrifuge protocol.
+    Client {
+        /// How what it gets looks.
+        shape: Shape,
+        /// What was agreed on about compression.
+        compression: Option<Agreement>,
+    },
     /// Server-Sent Events on `/topics/{topic}`.
     Stream {
         /// What it listens to.
@@ -43,7 +50,9 @@ impl Opening {
     /// What was agreed on about compression; on a stream that is nothing.
     pub fn compression(&self) -> Option<Agreement> {
         match self {
-            Self::Topic { compression, .. } | Self::Endpoint { compression, .. } => *compression,
+            Self::Topic { compression, .. } | Self::Endpoint { compression, .. } | Self::Client { compression, .. } => {
+                *compression
+            }
             Self::Stream { .. } => None,
         }
     }

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 use super::behaviour::Behaviour;
 use crate::close_reason::CloseReason;
 use crate::hub::{Draft, Kind};
-use crate::protocol::{self, Encoding, Notice};
+use crate::protocol::centrifuge::Envelope;
+use crate::protocol::{self, Encoding, Notice, Shape};
 use crate::refusal::Refusal;
 use crate::ws::{self, Message};
 
@@ -29,6 +30,11 @@ pub enum Session {
     Stream {
         /// How publications look.
         encoding: Encoding,
+    },
+    /// A client of the Centrifuge protocol. What there is to know of it is a [`super::Client`], beside its connection.
+    Client {
+        /// How what it gets looks.
+        shape: Shape,
     },
 }
 
@@ -91,8 +97,9 @@ impl Session {
                 effects.push(Effect::Refuse(refusal, protocol::notice(encoding, Notice::Error, &error)));
             }
             Self::Endpoint { index } => behaviours[usize::from(index)].receive(kind, payload, &mut effects),
-            // The bytes of a stream's client are never decoded.
-            Self::Stream { .. } => {}
+            // The bytes of a stream's client are never decoded; what a client of the Centrifuge protocol says takes more than
+            // is known here.
+            Self::Stream { .. } | Self::Client { .. } => {}
         }
         effects
     }
@@ -102,12 +109,29 @@ impl Session {
         match self {
             Self::Topic { encoding, .. } | Self::Stream { encoding } => encoding,
             Self::Endpoint { .. } => Encoding::Plain,
+            Self::Client { shape } => Encoding::Centrifuge(shape),
         }
     }
 
-    /// Whether it speaks WebSocket (else SSE).
+    /// Whether it speaks WebSocket (else it gets the body of a response).
     pub fn is_websocket(self) -> bool {
-        !matches!(self, Self::Stream { .. })
+        match self {
+            Self::Topic { .. } | Self::Endpoint { .. } => true,
+            Self::Stream { .. } => false,
+            Self::Client { shape } => shape.delimiting().is_none(),
+        }
+    }
+
+    /// Whether its client is to be heard from when it is pinged.
+    pub fn answers_pings(self) -> bool {
+        match self {
+            Self::Topic { .. } | Self::Endpoint { .. } => true,
+            Self::Stream { .. } => false,
+            Self::Client { shape } => match shape.envelope() {
+                Envelope::Wrapped => true,
+                Envelope::Bare => false,
+            },
+        }
     }
 }
 

@@ -122,7 +122,9 @@ impl Worker {
     fn bundle_for(&mut self, topics: &[Arc<Topic>], joins: &[(Start, Joined)], encoding: Encoding) -> BundleId {
         if let Some(id) = self.bundles.find(topics, encoding) {
             let behind = |(position, (start, _)): (&Position, &(Start, Joined))| match start {
-                Start::Since(seen) => seen.epoch == position.epoch && seen.offset > position.offset,
+                Start::Since(seen) | Start::SinceWithin(seen, _) => {
+                    seen.epoch == position.epoch && seen.offset > position.offset
+                }
                 Start::Now | Start::Last(_) => false,
             };
             if !self.bundles.by_id[&id].positions.iter().zip(joins).any(behind) {
@@ -159,10 +161,11 @@ impl Worker {
                 kind: publication.kind(),
                 payload: publication.payload(),
                 accepted: publication.accepted,
+                extras: None,
             },
         );
         let offset = Offset(bundle.frame_count + 1);
-        let entry = Entry { offset, frame: &frame, key: 0, exclude: None };
+        let entry = Entry { offset, frame: &frame, key: 0, exclude: None, is_numbered: true };
         match self.fanout.append(bundle.log, entry, Tick(self.tick)) {
             Appended::Ok => {
                 bundle.frame_count += 1;
@@ -209,10 +212,12 @@ fn begins(start: Start, joined: &Joined, reached: Position) -> Position {
     match joined.replay.first() {
         Some(first) => Position { epoch: reached.epoch, offset: Offset(first.offset.0 - 1).min(reached.offset) },
         None => match (start, joined.recovery) {
-            (Start::Since(seen), Recovery::Complete) if seen.offset <= reached.offset => seen,
+            (Start::Since(seen) | Start::SinceWithin(seen, _), Recovery::Complete) if seen.offset <= reached.offset => {
+                seen
+            }
             // After a gap it begins anew where the log is: with the old position each return would find the gap again.
             (
-                Start::Since(_) | Start::Now | Start::Last(_),
+                Start::Since(_) | Start::SinceWithin(..) | Start::Now | Start::Last(_),
                 Recovery::Complete | Recovery::Gap | Recovery::NotAsked,
             ) => reached,
         },

@@ -10,7 +10,7 @@ use super::replayed::Replayed;
 use super::worker::Worker;
 use crate::fanout::{ConnectionId, LogId};
 use crate::hub::{Epoch, Joined, Offset, Position, Retained, Topic};
-use crate::protocol::{self, Encoding};
+use crate::protocol::{self, Content, Encoding};
 use crate::ws::Deflater;
 
 /// Encoded history that may wait in a connection's outbox. The rest stays what it is in the topic's history: shared
@@ -63,7 +63,8 @@ impl CatchUp {
         match &mut self.frames {
             Frames::Topic { topic, encoding, epoch, items } => items.next().map(|item| {
                 let position = Position { epoch: *epoch, offset: item.offset };
-                let frame = || protocol::encode(*encoding, topic.name().as_str(), position, item.kind, &item.payload);
+                let content = Content::plain(topic.name().as_str(), position, item.kind, &item.payload);
+                let frame = || protocol::encode(*encoding, &content);
                 replayed.frame(topic.id(), item.offset, *encoding, frame, deflater)
             }),
             Frames::Bundle(replay) => replay.next(),

@@ -10,16 +10,18 @@ use smallvec::SmallVec;
 use super::bundle::BundleId;
 use super::connection::{Connection, Ending, Reading, State};
 use super::liveness::{Due as Ping, Rhythm};
-use super::membership::{Carried, Interest};
+use super::membership::{Carried, Interest, Variant};
 use super::opening::protocol_of;
 use super::worker::{Due, Worker};
 use super::writing::send;
 use crate::close_reason::CloseReason;
 use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members, Sent};
 use crate::hub::Topic;
-use crate::protocol::{self, Encoding, Notice, sse};
+use crate::protocol::centrifuge::{Envelope, Format, Push, Transport};
+use crate::protocol::sse::{self, Delimiting};
+use crate::protocol::{self, Notice, Shape};
 use crate::refusal::Refusal;
-use crate::session::Session;
+use crate::session::{Client, Session, Stage};
 use crate::ws;
 
 impl Worker {
@@ -35,24 +37,38 @@ impl Worker {
         self.begin_close(id, reason, true);
     }
 
+    /// As [`Worker::close`], with a code and words that are not those of the reason.
+    pub(super) fn close_with(&mut self, id: ConnectionId, reason: CloseReason, code: u16, text: &str) {
+        self.end(id, reason, false, code, text);
+    }
+
     fn begin_close(&mut self, id: ConnectionId, reason: CloseReason, at_once: bool) {
+        let Some(connection) = self.connection(id) else { return };
+        let (code, text) = match (connection.session, reason.for_client()) {
+            (Session::Client { .. }, Some(code)) => (code.code(), code.reason()),
+            (Session::Client { .. } | Session::Topic { .. } | Session::Endpoint { .. } | Session::Stream { .. }, _) => {
+                (reason.code(), reason.text())
+            }
+        };
+        self.end(id, reason, at_once, code, text);
+    }
+
+    fn end(&mut self, id: ConnectionId, reason: CloseReason, at_once: bool, code: u16, text: &str) {
         let Some(connection) = self.connection(id) else { return };
         if !connection.is_open() {
             return;
         }
         let session = connection.session;
         connection.state = State::Closing { for_answer: session.is_websocket() && !at_once };
+        if let Session::Client { shape } = session {
+            self.say_disconnect(id, shape, code, text);
+        }
         let last = if session.is_websocket() {
-            Some(ws::frame::close(reason.code(), reason.text()))
+            Some(ws::frame::close(code, text))
         } else {
-            match session.encoding() {
-                Encoding::SseChunked | Encoding::SseTopicChunked => Some(Bytes::from_static(sse::LAST_CHUNK)),
-                Encoding::Plain
-                | Encoding::Json
-                | Encoding::PlainDeflate(_)
-                | Encoding::JsonDeflate(_)
-                | Encoding::Sse
-                | Encoding::SseTopic => None,
+            match session.encoding().delimiting() {
+                Some(Delimiting::Chunked) => Some(Bytes::from_static(sse::LAST_CHUNK)),
+                Some(Delimiting::UntilClose) | None => None,
             }
         };
         if at_once {
@@ -63,6 +79,16 @@ impl Worker {
             self.read_to_the_close_frame(id);
         }
         self.note_ending(id, reason);
+    }
+
+    /// Where there is no close frame, or the client is not to be expected to look at it, a push says why it ends.
+    fn say_disconnect(&mut self, id: ConnectionId, shape: Shape, code: u16, text: &str) {
+        match (shape.delimiting(), shape.envelope()) {
+            (None, Envelope::Wrapped) => {}
+            (Some(_), _) | (None, Envelope::Bare) => {
+                self.push_to(id, "", &Push::Disconnect { code: code.into(), reason: text });
+            }
+        }
     }
 
     /// The client closed: its close frame is answered behind the replies it is owed. What else was published to it is
@@ -166,13 +192,26 @@ impl Worker {
         let counters = self.counters();
         let protocol = protocol_of(connection.session).index();
         counters.connections[protocol].add(-1);
-        counters.closed[protocol][reason.index()].add(1);
+        counters.closed[protocol].of(reason).add(1);
         let topic = self.topic_of(id);
         for parted in self.fanout.disconnect(id) {
             self.leave_log(parted.log, parted.left);
         }
+        if let Some(client) = self.clients.remove(id.index) {
+            self.forget_client(id, *client);
+        }
         tracing::debug!(connection = %id, reason = reason.label(), "closed");
         self.say_farewell(id, connection.session, reason, topic);
+    }
+
+    /// Others see a client no more.
+    pub(super) fn forget_client(&mut self, id: ConnectionId, client: Client) {
+        if client.stage == Stage::Connected && !client.user.is_empty() {
+            self.seat.surface.hub.directory().leave(&client.user, client.id);
+        }
+        for subscription in &client.subscriptions {
+            self.say_gone(id, subscription);
+        }
     }
 
     fn say_farewell(&mut self, id: ConnectionId, session: Session, reason: CloseReason, topic: Option<Arc<Topic>>) {
@@ -197,9 +236,14 @@ impl Worker {
     }
 
     /// A member of a log is gone; without members the log is closed, and without logs the topic is left.
-    fn leave_log(&mut self, log: LogId, left: Members) {
+    pub(super) fn leave_log(&mut self, log: LogId, left: Members) {
         let topics: SmallVec<[Arc<Topic>; 1]> = match self.memberships.carried(log) {
-            Some(Carried::Topic(topic, _)) => SmallVec::from_elem(Arc::clone(topic), 1),
+            Some(Carried::Topic(topic, variant)) => {
+                if let Variant::Filtered(filtered) = variant {
+                    self.filtered.leave(filtered);
+                }
+                SmallVec::from_elem(Arc::clone(topic), 1)
+            }
             Some(Carried::Bundle(bundle)) => self.bundles.topics(bundle).iter().cloned().collect(),
             None => return,
         };
@@ -240,8 +284,9 @@ impl Worker {
         let usual = config.liveness.ping_interval;
         let (interval, on_schedule) = match session {
             Session::Topic { .. } => (usual, false),
-            // Nothing is heard from a stream's client, and proxies close what is silent.
-            Session::Stream { .. } => (usual, true),
+            // Nothing is heard from a stream's client, and proxies close what is silent. Clients of the Centrifuge protocol
+            // are told when to expect the next ping, and some reckon with nothing else.
+            Session::Stream { .. } | Session::Client { .. } => (usual, true),
             Session::Endpoint { index } => match config.endpoints[usize::from(index)].ping_interval {
                 Some(interval) => (interval, true),
                 None => (usual, false),
@@ -257,7 +302,7 @@ impl Worker {
         let Some(session) = self.connection(id).filter(|one| one.is_open()).map(|one| one.session) else { return };
         let rhythm = self.rhythm(session);
         let Some(connection) = self.connection(id) else { return };
-        if !session.is_websocket() || connection.reading != Reading::Polled {
+        if !session.answers_pings() || connection.reading != Reading::Polled {
             // It cannot be heard: a stream says nothing, and the others we are not listening to.
             connection.liveness.heard(tick);
         }
@@ -266,19 +311,36 @@ impl Worker {
             Ping::Ping(next) => {
                 self.wheel.schedule(Due::Liveness(id), next);
                 self.counters().pings.add(1);
-                match session.encoding().delimiting() {
-                    None => self.ping(id),
-                    Some(delimiting) => self.fanout.reply(id, sse::comment(delimiting, "ping")),
+                match session {
+                    Session::Topic { .. } | Session::Endpoint { .. } => self.ping(id, &ws::frame::PING),
+                    Session::Stream { encoding } => {
+                        if let Some(delimiting) = encoding.delimiting() {
+                            self.fanout.reply(id, sse::comment(delimiting, "ping"));
+                        }
+                    }
+                    Session::Client { shape } => self.ping_client(id, shape),
                 }
             }
             Ping::Dead => self.fail(id, CloseReason::NoPong),
         }
     }
 
-    /// Sends a WebSocket ping: at once to who is owed nothing that must come before, which spares the queue and its
+    /// Sends a ping of the Centrifuge protocol, for which it wants an answer of its own.
+    fn ping_client(&mut self, id: ConnectionId, shape: Shape) {
+        if let Some(client) = self.clients.get_mut(id.index) {
+            client.owes_pong = true;
+        }
+        match shape.transport() {
+            Transport::WebSocket(Format::Json) => self.ping(id, b"\x81\x02{}"),
+            Transport::WebSocket(Format::Protobuf) => self.ping(id, b"\x82\x01\x00"),
+            Transport::HttpStream(..) | Transport::EventStream(_) => self.fanout.reply(id, Self::ping_of(shape)),
+        }
+    }
+
+    /// Sends a ping: at once to who is owed nothing that must come before, which spares the queue and its
     /// allocations (a third of what an idle connection's ping costs besides its system calls).
-    fn ping(&mut self, id: ConnectionId) {
-        let mut rest: &'static [u8] = &ws::frame::PING;
+    fn ping(&mut self, id: ConnectionId, frame: &'static [u8]) {
+        let mut rest = frame;
         if self.fanout.is_clear(id)
             && let Some(connection) = self.connections.get(id.index).filter(|connection| connection.tls.is_none())
         {

@@ -69,6 +69,8 @@ pub(crate) enum Reading {
     Paused,
     /// It sent as much as its rate allows.
     Throttled,
+    /// Somebody was asked whether its client may come in.
+    Awaiting,
 }
 
 impl Connection {

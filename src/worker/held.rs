@@ -17,6 +17,8 @@ pub(super) const HELD_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Held {
     /// The publication that had no room.
     draft: Option<(Arc<Topic>, Draft)>,
+    /// Commands of a client of the Centrifuge protocol: the first of them had no room, or they wait until it is let in.
+    commands: Vec<u8>,
     /// Bytes behind it, not decoded yet.
     rest: Vec<u8>,
     /// It waits for its own client: to read what it asked for, or to have something left of its rate.
@@ -31,7 +33,7 @@ impl Held {
         if self.is_apart {
             return 0;
         }
-        self.rest.len() + self.draft.as_ref().map_or(0, |(_, draft)| draft.payload().len())
+        self.rest.len() + self.commands.len() + self.draft.as_ref().map_or(0, |(_, draft)| draft.payload().len())
     }
 }
 
@@ -48,8 +50,46 @@ impl Worker {
 
     /// What was read of a connection that waits for its own client.
     pub(super) fn hold_apart(&mut self, id: ConnectionId, rest: &[u8]) {
-        debug_assert!(!self.held.contains_key(&id.index), "it was taken out to be received");
-        self.held.insert(id.index, Held { draft: None, rest: rest.to_vec(), is_apart: true });
+        let held = self.held.entry(id.index).or_default();
+        self.held_bytes -= held.bytes();
+        held.is_apart = true;
+        held.rest.extend_from_slice(rest);
+    }
+
+    /// Commands of which the first had no room: they are done when there is.
+    pub(super) fn pause_commands(&mut self, id: ConnectionId, commands: &[u8]) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.reading = Reading::Paused;
+        self.paused.push_back(id);
+        self.hold_commands(id, commands);
+    }
+
+    /// Commands that wait until their client is let in. They count for nobody but their client, who is the only one that waits;
+    /// there is one frame of them.
+    pub(super) fn await_commands(&mut self, id: ConnectionId, commands: &[u8]) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.reading = Reading::Awaiting;
+        let held = self.held.entry(id.index).or_default();
+        self.held_bytes -= held.bytes();
+        held.is_apart = true;
+        held.commands.extend_from_slice(commands);
+    }
+
+    fn hold_commands(&mut self, id: ConnectionId, commands: &[u8]) {
+        let held = self.held.entry(id.index).or_default();
+        self.held_bytes -= held.bytes();
+        held.commands.extend_from_slice(commands);
+        self.held_bytes += held.bytes();
+    }
+
+    /// A client was let in, or not: what it said meanwhile is done in the next turn.
+    pub(super) fn resume_commands(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id)
+            && connection.reading == Reading::Awaiting
+        {
+            connection.reading = Reading::Queued;
+            self.queued.push_back(id);
+        }
     }
 
     /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the
@@ -64,7 +104,7 @@ impl Worker {
         let Some(connection) = self.connection(id) else { return };
         match connection.reading {
             Reading::Polled | Reading::Queued => {}
-            Reading::OutboxFull | Reading::Paused | Reading::Throttled => {
+            Reading::OutboxFull | Reading::Paused | Reading::Throttled | Reading::Awaiting => {
                 connection.reading = Reading::Queued;
                 self.queued.push_back(id);
             }
@@ -101,17 +141,24 @@ impl Worker {
                 continue;
             };
             self.held_bytes -= held.bytes();
-            let Held { draft, rest, .. } = held;
-            if let Some((topic, draft)) = draft {
+            let Held { draft, commands, rest, .. } = held;
+            if draft.is_some() || !commands.is_empty() {
                 let waiting = self.paused.len();
-                let went = self.publish(id, topic, draft);
+                match draft {
+                    Some((topic, draft)) => {
+                        let went = self.publish(id, topic, draft);
+                        debug_assert!(went == Went::On || self.paused.len() > waiting);
+                    }
+                    None => {
+                        let _ = self.converse_caught(id, &commands);
+                    }
+                }
                 if self.paused.len() > waiting {
                     // Queued once more at the back: it keeps its place at the front instead.
                     self.paused.pop_back();
                     self.hold(id, None, &rest);
                     return;
                 }
-                debug_assert_eq!(went, Went::On);
             }
             self.paused.pop_front();
             if !rest.is_empty() {
@@ -129,7 +176,14 @@ impl Worker {
         let Some(held) = self.held.remove(&id.index) else { return Went::On };
         self.held_bytes -= held.bytes();
         debug_assert!(held.draft.is_none(), "paused connections are not queued");
-        let Held { mut rest, .. } = held;
+        let Held { commands, mut rest, .. } = held;
+        if !commands.is_empty() && self.converse_caught(id, &commands) == Went::Stopped {
+            // It waits once more: what is behind waits with it.
+            if self.connection(id).is_some() {
+                self.hold_apart(id, &rest);
+            }
+            return Went::Stopped;
+        }
         self.receive(id, &mut rest)
     }
 

@@ -61,7 +61,7 @@ impl Drop for Serving {
         // Last: whoever sees that it is closed may count on its place.
         let counters = &self.surface.counters.shards[self.here.index()];
         counters.panics.add(u64::from(panics));
-        counters.closed[Protocol::Http.index()][reason.index()].add(1);
+        counters.closed[Protocol::Http.index()].of(reason).add(1);
         counters.connections[Protocol::Http.index()].add(-1);
     }
 }

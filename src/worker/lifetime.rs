@@ -194,7 +194,9 @@ impl Worker {
     fn heard_until(&self, since: u32, reading: Reading) -> u32 {
         match reading {
             Reading::Polled => since,
-            Reading::Queued | Reading::OutboxFull | Reading::Paused | Reading::Throttled => self.tick,
+            Reading::Queued | Reading::OutboxFull | Reading::Paused | Reading::Throttled | Reading::Awaiting => {
+                self.tick
+            }
         }
     }
 }

@@ -8,16 +8,26 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use super::bundle::BundleId;
+use super::filtered::FilteredId;
 use super::slab::Slab;
 use crate::fanout::LogId;
 use crate::hub::{Topic, TopicId};
 use crate::protocol::Encoding;
 
+/// What tells the logs of one topic apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Variant {
+    /// All publications, in one encoding.
+    Of(Encoding),
+    /// Those that a filter lets through.
+    Filtered(FilteredId),
+}
+
 /// What a log of this worker carries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Carried<'a> {
-    /// One topic in one encoding.
-    Topic(&'a Arc<Topic>, Encoding),
+    /// One topic.
+    Topic(&'a Arc<Topic>, Variant),
     /// The topics of a bundle.
     Bundle(BundleId),
 }
@@ -37,7 +47,7 @@ pub(crate) struct Memberships {
 /// What a log carries, by place.
 #[derive(Debug, Clone, Copy)]
 enum Carries {
-    Topic(u32, Encoding),
+    Topic(u32, Variant),
     Bundle(BundleId),
 }
 
@@ -54,14 +64,16 @@ struct Local {
 #[derive(Debug)]
 enum Carriers {
     None,
-    Log(LogId, Encoding),
+    Log(LogId, Variant),
     Many(Box<Destinations>),
 }
 
-/// What a publication of a topic goes to on this worker. Copied per publication, without an allocation.
+/// What a publication of a topic goes to on this worker. Copied per publication, without an allocation unless there are
+/// more than a few.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Destinations {
-    pub(crate) logs: [Option<LogId>; Encoding::COUNT],
+    /// In the order in which they were opened.
+    pub(crate) logs: SmallVec<[(Variant, LogId); 4]>,
     pub(crate) bundles: SmallVec<[BundleId; 1]>,
 }
 
@@ -81,11 +93,11 @@ impl Memberships {
         Some(self.local(topic)?.carriers.destinations())
     }
 
-    /// The log of `topic` in `encoding`, if there is one.
-    pub(crate) fn log(&self, topic: TopicId, encoding: Encoding) -> Option<LogId> {
+    /// The log of a variant of `topic`, if there is one.
+    pub(crate) fn log(&self, topic: TopicId, variant: Variant) -> Option<LogId> {
         match &self.local(topic)?.carriers {
-            Carriers::Log(log, of) => (*of == encoding).then_some(*log),
-            Carriers::Many(all) => all.logs[encoding.index()],
+            Carriers::Log(log, of) => (*of == variant).then_some(*log),
+            Carriers::Many(all) => all.logs.iter().find(|(of, _)| *of == variant).map(|&(_, log)| log),
             Carriers::None => None,
         }
     }
@@ -125,16 +137,16 @@ impl Memberships {
         self.locals.iter().map(|local| (&local.topic, local.members))
     }
 
-    /// A new log carries `topic` in `encoding`. The topic was joined.
-    pub(crate) fn opened(&mut self, log: LogId, topic: TopicId, encoding: Encoding) {
+    /// A new log carries a variant of `topic`. The topic was joined.
+    pub(crate) fn opened(&mut self, log: LogId, topic: TopicId, variant: Variant) {
         let Some(place) = self.place(topic) else { return };
         if let Some(local) = self.locals.get_mut(place) {
             match &mut local.carriers {
-                Carriers::None => local.carriers = Carriers::Log(log, encoding),
-                Carriers::Log(..) | Carriers::Many(_) => local.carriers.many().logs[encoding.index()] = Some(log),
+                Carriers::None => local.carriers = Carriers::Log(log, variant),
+                Carriers::Log(..) | Carriers::Many(_) => local.carriers.many().logs.push((variant, log)),
             }
         }
-        self.logs.insert(log.0, Carries::Topic(place, encoding));
+        self.logs.insert(log.0, Carries::Topic(place, variant));
     }
 
     /// A new log carries a bundle.
@@ -150,11 +162,11 @@ impl Memberships {
     /// A log without members is closed. The bundle it carried, if it carried one, is to be forgotten.
     pub(crate) fn closed(&mut self, log: LogId) -> Option<BundleId> {
         match self.logs.remove(log.0)? {
-            Carries::Topic(place, encoding) => {
+            Carries::Topic(place, variant) => {
                 if let Some(local) = self.locals.get_mut(place) {
                     match &mut local.carriers {
                         Carriers::Log(..) => local.carriers = Carriers::None,
-                        Carriers::Many(all) => all.logs[encoding.index()] = None,
+                        Carriers::Many(all) => all.logs.retain(|(of, _)| *of != variant),
                         Carriers::None => {}
                     }
                 }
@@ -174,7 +186,7 @@ impl Memberships {
     /// What `log` carries.
     pub(crate) fn carried(&self, log: LogId) -> Option<Carried<'_>> {
         match *self.logs.get(log.0)? {
-            Carries::Topic(place, encoding) => Some(Carried::Topic(&self.locals.get(place)?.topic, encoding)),
+            Carries::Topic(place, variant) => Some(Carried::Topic(&self.locals.get(place)?.topic, variant)),
             Carries::Bundle(bundle) => Some(Carried::Bundle(bundle)),
         }
     }
@@ -196,9 +208,9 @@ impl Carriers {
     fn destinations(&self) -> Destinations {
         match self {
             Self::None => Destinations::default(),
-            Self::Log(log, encoding) => {
+            Self::Log(log, variant) => {
                 let mut only = Destinations::default();
-                only.logs[encoding.index()] = Some(*log);
+                only.logs.push((*variant, *log));
                 only
             }
             Self::Many(all) => Destinations::clone(all),
@@ -249,11 +261,11 @@ mod tests {
         let mut memberships = Memberships::default();
         for (log, topic) in (0..).zip(&topics) {
             memberships.join(topic);
-            memberships.opened(LogId(log), topic.id(), Encoding::Plain);
+            memberships.opened(LogId(log), topic.id(), Variant::Of(Encoding::Plain));
         }
         for (log, topic) in (0..).zip(&topics) {
-            assert_eq!(memberships.log(topic.id(), Encoding::Plain), Some(LogId(log)));
-            assert_eq!(memberships.log(topic.id(), Encoding::Json), None);
+            assert_eq!(memberships.log(topic.id(), Variant::Of(Encoding::Plain)), Some(LogId(log)));
+            assert_eq!(memberships.log(topic.id(), Variant::Of(Encoding::Json)), None);
         }
         for (log, topic) in (0..).zip(&topics).step_by(2) {
             assert_eq!(memberships.closed(LogId(log)), None);
@@ -261,7 +273,7 @@ mod tests {
         }
         assert!(memberships.destinations(topics[0].id()).is_none());
         memberships.join(&topics[0]);
-        memberships.opened(LogId(0), topics[0].id(), Encoding::Json);
+        memberships.opened(LogId(0), topics[0].id(), Variant::Of(Encoding::Json));
         for log in [0, 1, 999] {
             let Some(Carried::Topic(topic, _)) = memberships.carried(LogId(log)) else { panic!("log {log}") };
             assert_eq!(topic.id(), topics[log as usize].id());
@@ -274,16 +286,16 @@ mod tests {
         let topics = topics(1);
         let topic = topics[0].id();
         let mut memberships = Memberships::default();
-        for (log, encoding) in [(5, Encoding::Plain), (6, Encoding::Sse)] {
+        for (log, encoding) in [(5, Variant::Of(Encoding::Plain)), (6, Variant::Of(Encoding::Sse))] {
             memberships.join(&topics[0]);
             memberships.opened(LogId(log), topic, encoding);
         }
-        let logs = |memberships: &Memberships| memberships.destinations(topic).unwrap().logs.iter().flatten().count();
+        let logs = |memberships: &Memberships| memberships.destinations(topic).unwrap().logs.len();
         assert_eq!(logs(&memberships), 2);
         assert_eq!(memberships.closed(LogId(5)), None);
         assert_eq!(memberships.leave(topic), Interest::Kept);
         assert_eq!(logs(&memberships), 1);
-        assert_eq!(memberships.log(topic, Encoding::Sse), Some(LogId(6)));
+        assert_eq!(memberships.log(topic, Variant::Of(Encoding::Sse)), Some(LogId(6)));
         assert_eq!(memberships.closed(LogId(6)), None);
         assert_eq!(memberships.leave(topic), Interest::Lost);
         assert!(memberships.destinations(topic).is_none());

@@ -19,38 +19,52 @@
 //! | `replayed` | history that was compressed lately |
 //! | `reading`, `writing`, `closing`, `drain` | the life of a connection |
 //! | `held` | input that waits for room in a mailbox |
+//! | `conversation` | clients of the Centrifuge protocol: commands in, replies out |
+//! | `admission`, `subscription`, `request`, `expiry` | what their commands do |
+//! | `asking`, `orders` | what others answer for them, or want of them |
+//! | `newcomers`, `filtered` | subscribers with deltas or filters |
 //! | `pacing`, `bucket` | how fast one connection may talk |
 //! | `lifetime` | how long it may take for a message, be silent, and live |
 //! | `restart` | what a worker that panicked leaves to the next one |
 //! | `connection`, `slab`, `poller`, `liveness` | what they work on |
 
 mod accepting;
+mod admission;
+mod asking;
 mod bucket;
 mod bundle;
 mod catch_up;
 mod closing;
 mod connection;
+mod conversation;
 mod drain;
+mod expiry;
+mod filtered;
 mod greeting;
 mod held;
 mod http_task;
 mod lifetime;
 pub mod liveness;
 mod membership;
+mod newcomers;
 mod opening;
+mod orders;
 mod pacing;
 mod poller;
 mod preface;
 mod reading;
 mod replayed;
+mod request;
 mod restart;
 mod slab;
+mod subscription;
 mod turn;
 #[expect(clippy::module_inception, reason = "the worker is the noun of this station")]
 mod worker;
 mod writing;
 
 pub(crate) use drain::Quiet;
+pub(crate) use orders::Orders;
 pub(crate) use poller::Bell;
 pub(crate) use restart::run;
 pub(crate) use worker::{Arrival, Seat};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Reading, State};
 use super::liveness::Liveness;
+use super::membership::Variant;
 use super::poller::Token;
 use super::worker::{Due, Worker};
 use crate::accept::ListenerId;
@@ -17,10 +18,10 @@ use crate::accept::http::Opened;
 use crate::admin::counters::Protocol;
 use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, Join, LogId, RulesId};
-use crate::hub::{Joined, Outcome, Recovery, Start, Topic, TopicName};
+use crate::hub::{ClientId, Joined, Outcome, Recovery, Start, Topic, TopicName};
 use crate::protocol::{self, Encoding, Notice, sse};
 use crate::refusal::Refusal;
-use crate::session::{Opening, Session, StreamTopics};
+use crate::session::{Client, Opening, Session, StreamTopics};
 use crate::tls::Channel;
 use crate::ws::{self, Agreement, Decoder};
 
@@ -66,6 +67,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => Session::Endpoint { index: *index },
             Opening::Stream { encoding, .. } => Session::Stream { encoding: *encoding },
+            Opening::Client { shape, .. } => Session::Client { shape: *shape },
         };
         let id = self.fanout.connect();
         let token = Token::Connection(id);
@@ -106,6 +108,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => self.open_endpoint(id, usize::from(index)),
             Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
+            Opening::Client { .. } => self.open_client(id),
         };
         if let Err(refusal) = begun {
             tracing::warn!(code = refusal.code(), "a connection cannot join its topic");
@@ -156,6 +159,13 @@ impl Worker {
         {
             self.publish_or_queue(topic, announcement.clone());
         }
+        Ok(())
+    }
+
+    /// A client of the Centrifuge protocol, which has not said who it is.
+    fn open_client(&mut self, id: ConnectionId) -> Result<(), Refusal> {
+        self.clients.insert(id.index, Box::new(Client::new(ClientId::random())));
+        self.schedule_connect_timeout(id);
         Ok(())
     }
 
@@ -219,7 +229,7 @@ impl Worker {
 
     /// How the publications of `topic` look to a connection that asked for `encoding`: compressed, if that was agreed on
     /// and the topic's rules have nothing against it.
-    fn compressed(&mut self, id: ConnectionId, topic: &Topic, encoding: Encoding) -> Encoding {
+    pub(super) fn compressed(&mut self, id: ConnectionId, topic: &Topic, encoding: Encoding) -> Encoding {
         let agreed = self.connection(id).and_then(|connection| connection.compression);
         match agreed.filter(|_| self.seat.surface.hub.rules()[topic.rules()].compress) {
             Some(window) => encoding.deflated(window),
@@ -297,11 +307,11 @@ impl Worker {
 
     /// The log of a topic in an encoding, opened if there is none.
     fn log(&mut self, topic: &Arc<Topic>, encoding: Encoding, top: crate::hub::Offset) -> LogId {
-        if let Some(log) = self.memberships.log(topic.id(), encoding) {
+        if let Some(log) = self.memberships.log(topic.id(), Variant::Of(encoding)) {
             return log;
         }
         let log = self.fanout.open(RulesId(topic.rules() as u16), top);
-        self.memberships.opened(log, topic.id(), encoding);
+        self.memberships.opened(log, topic.id(), Variant::Of(encoding));
         log
     }
 
@@ -352,5 +362,6 @@ pub(super) fn protocol_of(session: Session) -> Protocol {
         Session::Topic { .. } => Protocol::Topic,
         Session::Endpoint { .. } => Protocol::Endpoint,
         Session::Stream { .. } => Protocol::Sse,
+        Session::Client { .. } => Protocol::Centrifuge,
     }
 }

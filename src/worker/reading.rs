@@ -61,7 +61,7 @@ impl Worker {
             }
             Reading::Polled => self.read_now(id, depth),
             // It is in a list already; what is there now will be read then.
-            Reading::Queued | Reading::OutboxFull | Reading::Paused | Reading::Throttled => {}
+            Reading::Queued | Reading::OutboxFull | Reading::Paused | Reading::Throttled | Reading::Awaiting => {}
         }
     }
 
@@ -247,6 +247,17 @@ impl Worker {
                 break Went::Stopped;
             }
             self.note_message(id, session, &message);
+            if let (Session::Client { .. }, Message::Text(_) | Message::Binary(_)) = (session, &message) {
+                let commands = match message {
+                    Message::Text(text) => text.as_bytes(),
+                    Message::Binary(bytes) => bytes,
+                    Message::Ping(_) | Message::Pong(_) | Message::Close(_) => &[],
+                };
+                if self.converse_caught(id, commands) == Went::Stopped {
+                    break Went::Stopped;
+                }
+                continue;
+            }
             // A panic in what a session does ends this connection only.
             let received = catch_unwind(AssertUnwindSafe(|| session.receive(&message, &behaviours)));
             let Ok(effects) = received else {
@@ -276,7 +287,7 @@ impl Worker {
             if went == Went::Stopped && at < input.len() {
                 match connection.reading {
                     Reading::Polled => {}
-                    Reading::OutboxFull | Reading::Throttled => self.hold_apart(id, &input[at..]),
+                    Reading::OutboxFull | Reading::Throttled | Reading::Awaiting => self.hold_apart(id, &input[at..]),
                     Reading::Queued | Reading::Paused => self.hold(id, None, &input[at..]),
                 }
             }
@@ -400,7 +411,7 @@ impl Worker {
 fn logs_lifecycle(session: Session, behaviours: &[Behaviour]) -> bool {
     match session {
         Session::Endpoint { index } => behaviours[usize::from(index)].log_lifecycle,
-        Session::Topic { .. } | Session::Stream { .. } => false,
+        Session::Topic { .. } | Session::Stream { .. } | Session::Client { .. } => false,
     }
 }
 

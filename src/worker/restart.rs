@@ -161,7 +161,7 @@ impl Worker {
                     remains: if self.visited == Some(id) { None } else { self.fanout.remains(id) },
                     topic: match session {
                         Session::Endpoint { .. } => self.topic_of(id),
-                        Session::Topic { .. } | Session::Stream { .. } => None,
+                        Session::Topic { .. } | Session::Stream { .. } | Session::Client { .. } => None,
                     },
                 }
             },

@@ -5,16 +5,17 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
-use super::membership::Destinations;
+use super::membership::{Destinations, Variant};
 use super::poller::Token;
 use super::reading::Depth;
 use super::worker::{Arrival, Due, TICK_MS, Worker};
 use crate::fanout::{Appended, Entry, Moment, Tick};
-use crate::hub::{Letter, Publication};
-use crate::protocol::Encoding;
+use crate::hub::{Letter, Publication, Purpose};
+use crate::protocol::{Encoding, Shape};
 
 /// Turns of a busy worker between two looks at the tasks of its thread, which are plain HTTP. Each look costs a system
 /// call of tokio's driver; at 64 writes a turn they wait for about 0.6 ms.
@@ -38,6 +39,9 @@ const DEADLINES: usize = 32;
 
 /// Sockets taken from a listener, and arrivals from other shards, in a turn.
 pub(super) const ACCEPTS: usize = 64;
+
+/// What a log gets that is not told of a publication: only its number.
+static NOTHING: Bytes = Bytes::new();
 
 /// A publication that not all of its logs had room for. It keeps its place at the head of the mailbox, and its charge.
 #[derive(Debug)]
@@ -145,6 +149,7 @@ impl Worker {
         let mut left = false;
         left |= self.take_arrivals();
         left |= self.shake_hands();
+        left |= self.do_orders();
         left |= self.empty_mailbox();
         self.end_write_delays();
         self.pace_drain();
@@ -230,6 +235,9 @@ impl Worker {
     /// Where a publication goes here; `None`, and its charge is given back, if nobody here wants it any more.
     fn address(&mut self, publication: Arc<Publication>) -> Option<Stuck> {
         self.unreleased_bytes = publication.charge_bytes();
+        if !self.newcomers.is_empty() {
+            self.settle_newcomers(publication.topic.id());
+        }
         let Some(lacking) = self.memberships.destinations(publication.topic.id()) else {
             self.release_letter();
             return None;
@@ -241,12 +249,23 @@ impl Worker {
     fn append(&mut self, mut stuck: Stuck) -> Option<Stuck> {
         let tick = Tick(self.tick);
         let Stuck { publication, lacking } = &mut stuck;
-        for encoding in Encoding::ALL {
-            let Some(log) = lacking.logs[encoding.index()] else { continue };
-            let frame = publication.frame(encoding, &mut self.deflater);
-            let entry = Entry { offset: publication.position.offset, frame, key: 0, exclude: None };
+        while let Some(&(variant, log)) = lacking.logs.last() {
+            let frame = match variant {
+                Variant::Of(encoding) if is_for(publication, encoding) => {
+                    publication.frame(encoding, &mut self.deflater)
+                }
+                Variant::Of(_) => &NOTHING,
+                Variant::Filtered(filtered) => match self.filtered.encoding(filtered, publication) {
+                    Some(encoding) => publication.frame(encoding, &mut self.deflater),
+                    None => &NOTHING,
+                },
+            };
+            let is_numbered = publication.purpose() == Purpose::Publication;
+            let entry = Entry { offset: publication.position.offset, frame, key: 0, exclude: None, is_numbered };
             match self.fanout.append(log, entry, tick) {
-                Appended::Ok => lacking.logs[encoding.index()] = None,
+                Appended::Ok => {
+                    lacking.logs.pop();
+                }
                 Appended::Full => {
                     self.fanout.sweep_log_first(log);
                     return Some(stuck);
@@ -336,6 +355,7 @@ impl Worker {
                 Due::Message(id) => self.check_message(id),
                 Due::Idle(id) => self.check_idle(id),
                 Due::Age(id) => self.check_age(id),
+                Due::Client(id) => self.check_client(id),
             }
         }
         self.deadlines_left = true;
@@ -377,5 +397,13 @@ impl Worker {
         let counters = self.counters();
         counters.compression_in_bytes.add(tally.in_bytes);
         counters.compression_out_bytes.add(tally.out_bytes);
+    }
+}
+
+/// Whether those who subscribe in `encoding` are told of it: who comes and goes, they must have asked for.
+fn is_for(publication: &Publication, encoding: Encoding) -> bool {
+    match publication.purpose() {
+        Purpose::Publication | Purpose::Passing => true,
+        Purpose::Join | Purpose::Leave => encoding.shape().is_some_and(Shape::hears_joins),
     }
 }

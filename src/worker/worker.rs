@@ -12,15 +12,19 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::accepting::HandshakesLeft;
+use super::asking::{Ask, AskId};
 use super::bundle::Bundles;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Ending};
 use super::drain::{Drain, Quiet};
+use super::filtered::FilteredTable;
 use super::greeting::Greetings;
 use super::held::Held;
 use super::lifetime::Lifetime;
 use super::liveness::Wheel;
 use super::membership::Memberships;
+use super::newcomers::Newcomers;
+use super::orders::Order;
 use super::pacing::Pacing;
 use super::poller::{Bell, Poller, Ready, Token};
 use super::reading::SCRATCH_BYTES;
@@ -32,10 +36,10 @@ use crate::accept::http::Opened;
 use crate::accept::{Accepted, Listener, ListenerId, Placement};
 use crate::admin::counters::ShardCounters;
 use crate::api::Surface;
-use crate::config::{SlowConsumer, SlowPolicy, Span};
+use crate::config::{SlowConsumer, SlowPolicy, Span, TopicRules};
 use crate::fanout::{ConnectionId, Fanout, LogRules, Moment, Policy, Settings};
 use crate::hub::{Draft, Mailbox, Topic, WorkerId};
-use crate::session::Behaviour;
+use crate::session::{Behaviour, Client};
 use crate::ws::{Deflater, Inflater};
 
 /// Coarse time: units of 100 ms since the worker's start, as in the fan-out and the liveness wheel.
@@ -74,6 +78,8 @@ pub(crate) struct Seat {
     pub(crate) bell: Bell,
     /// Sockets that come here.
     pub(crate) arrivals: Receiver<Arrival>,
+    /// What others want of its clients.
+    pub(crate) orders: Receiver<Order>,
     /// The ways to all workers, by number.
     pub(crate) ways: Arc<[Arrivals]>,
     /// Turns true when the drain starts.
@@ -101,6 +107,12 @@ pub(crate) struct Worker {
     pub(super) fanout: Fanout,
     pub(super) memberships: Memberships,
     pub(super) bundles: Bundles,
+    pub(super) filtered: FilteredTable,
+    pub(super) newcomers: Newcomers,
+    /// Clients of the Centrifuge protocol, by connection.
+    pub(super) clients: Slab<Box<Client>>,
+    /// What somebody was asked for them. Bounded by who is asked.
+    pub(super) asks: FxHashMap<AskId, Ask>,
     /// History on its way, by connection. Few.
     pub(super) catch_ups: FxHashMap<u32, CatchUp>,
     /// Input that waits, by connection. Few, and bounded together: see `held`.
@@ -184,6 +196,8 @@ pub(super) enum Due {
     Idle(ConnectionId),
     /// The age of a connection.
     Age(ConnectionId),
+    /// The times of a client.
+    Client(ConnectionId),
 }
 
 impl Worker {
@@ -208,6 +222,11 @@ impl Worker {
         // topics' delays may differ, so they have none.
         let disconnect = SlowConsumer { policy: SlowPolicy::Disconnect, ..SlowConsumer::default() };
         rules.push(log_rules(&disconnect, Span::secs(0)));
+        // Once more for clients of the Centrifuge protocol, which has no word for what was skipped.
+        rules.extend(seat.surface.hub.rules().iter().map(|rules| {
+            let slow_consumer = SlowConsumer { policy: unskipped(rules), ..rules.slow_consumer };
+            log_rules(&slow_consumer, rules.write_delay)
+        }));
         let started = Instant::now();
         let compression = seat.surface.config.compression;
         Ok(Self {
@@ -222,6 +241,10 @@ impl Worker {
             fanout: Fanout::new(settings, rules),
             memberships: Memberships::default(),
             bundles: Bundles::default(),
+            filtered: FilteredTable::default(),
+            newcomers: Newcomers::default(),
+            clients: Slab::new(),
+            asks: FxHashMap::default(),
             catch_ups: FxHashMap::default(),
             held: FxHashMap::default(),
             held_bytes: 0,
@@ -276,6 +299,15 @@ impl Worker {
     /// The connection of `id`, if it still is.
     pub(super) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.connections.get_mut(id.index).filter(|connection| connection.id == id)
+    }
+}
+
+/// The policy of a topic for those who cannot be told what they missed: what can be recovered is, and nothing is skipped
+/// unless the topic says that only the newest counts.
+fn unskipped(rules: &TopicRules) -> SlowPolicy {
+    match rules.slow_consumer.policy {
+        SlowPolicy::Latest if rules.history.size == 0 && !rules.delta => SlowPolicy::Latest,
+        SlowPolicy::Disconnect | SlowPolicy::Skip | SlowPolicy::Latest => SlowPolicy::Disconnect,
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use super::connection::Reading;
-use super::membership::Carried;
+use super::membership::{Carried, Variant};
 use super::opening::protocol_of;
 use super::poller::Token;
 use super::worker::Worker;
@@ -102,13 +102,13 @@ impl Worker {
 /// What a subscriber is told of publications that were skipped for it.
 fn notice(carried: Option<Carried<'_>>, missed: Missed) -> bytes::Bytes {
     match carried {
-        Some(Carried::Topic(topic, encoding)) => {
+        Some(Carried::Topic(topic, Variant::Of(encoding))) if encoding.shape().is_none() => {
             let json =
                 protocol::missed_json(topic.name().as_str(), topic.epoch(), missed.first, missed.last, missed.count);
             protocol::notice(encoding, Notice::Missed, &json)
         }
         // Their policy is to disconnect, so nothing is skipped in them; and a log without owner has no members.
-        Some(Carried::Bundle(_)) | None => bytes::Bytes::new(),
+        Some(Carried::Topic(..) | Carried::Bundle(_)) | None => bytes::Bytes::new(),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
 fn opening(config: &Config) -> Option<String> {
     let open = |rule: PublishRule| match rule {
         PublishRule::Anyone | PublishRule::Subscribers => true,
-        PublishRule::Api => false,
+        PublishRule::Authenticated | PublishRule::Api => false,
     };
     let by_endpoint = config.endpoints.iter().find_map(|endpoint| {
         let topic = endpoint.topic.as_deref()?;
@@ -52,7 +52,7 @@ fn opening(config: &Config) -> Option<String> {
             PublishRule::Subscribers => {
                 format!("anyone who subscribes to \"{}\" may publish (publish = \"subscribers\")", rules.pattern)
             }
-            PublishRule::Anyone | PublishRule::Api => {
+            PublishRule::Anyone | PublishRule::Authenticated | PublishRule::Api => {
                 format!("anyone may publish to \"{}\" (publish = \"anyone\")", rules.pattern)
             }
         })

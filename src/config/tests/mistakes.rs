@@ -22,7 +22,7 @@ error: unknown key `limits.mesage`
   |
 3 | mesage = \"1MiB\"
   | ^^^^^^ did you mean `message`?
-  = accepted: byte_rate, close_timeout, connection_age, connections, connections_per_address, control_rate, \
+  = accepted: byte_rate, close_timeout, connection_age, connections, connections_per_address, connections_per_user, control_rate, \
 fragments, handshakes, handshakes_per_address, header, header_timeout, history_total, idle_timeout, keep_alive, mailbox, message, \
 message_rate, message_timeout, outbound_total, over_rate, publish_wait, subscriptions, topic_name, topics
 ";
@@ -72,7 +72,7 @@ fn a_value_of_the_wrong_kind_is_told_with_its_key_and_what_is_wanted() {
     assert_says("[[topics]]\nhistory = 100", &["a table such as { size = 100, ttl = \"1h\" }"]);
     assert_says(
         "[[topics]]\npublish = \"everyone\"",
-        &["cannot be \"everyone\"", "\"anyone\", \"subscribers\", \"api\""],
+        &["cannot be \"everyone\"", "\"anyone\", \"subscribers\", \"authenticated\", \"api\""],
     );
 }
 

@@ -127,7 +127,7 @@ impl World {
             1 => Some(ConnectionId { index: self.random.below(20) as u32, generation: self.random.below(5) as u32 }),
             _ => None,
         };
-        let entry = Entry { offset: Offset(offset), frame: &frame, key, exclude };
+        let entry = Entry { offset: Offset(offset), frame: &frame, key, exclude, is_numbered: true };
         let limits = self.climate.settings;
         let is_budgeted = limits.outbound_limit_bytes < Settings::default().outbound_limit_bytes;
         for round in 0.. {

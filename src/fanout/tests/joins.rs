@@ -125,7 +125,7 @@ fn appending_an_offset_again_changes_nothing() {
     let (log, members) = stage.log(1);
     let frame = Bytes::from_static(b"a");
     for offset in [3, 3, 2, 3] {
-        let entry = Entry { offset: Offset(offset), frame: &frame, key: 0, exclude: None };
+        let entry = Entry { offset: Offset(offset), frame: &frame, key: 0, exclude: None, is_numbered: true };
         assert_eq!(stage.fanout.append(log, entry, stage.tick), Appended::Ok);
     }
     stage.sweep();
@@ -140,7 +140,7 @@ fn a_log_starts_behind_the_offset_it_was_opened_with() {
     stage.fanout.subscribe(log, member, Join::At(Offset(7)));
     for offset in [6, 7, 8] {
         let frame = Bytes::from(format!("{offset} "));
-        let entry = Entry { offset: Offset(offset), frame: &frame, key: 0, exclude: None };
+        let entry = Entry { offset: Offset(offset), frame: &frame, key: 0, exclude: None, is_numbered: true };
         assert_eq!(stage.fanout.append(log, entry, stage.tick), Appended::Ok);
     }
     stage.sweep();

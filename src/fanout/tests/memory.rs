@@ -146,7 +146,8 @@ fn large_frames_are_kept_by_reference() {
     let mut stage = Stage::new(rules(Policy::Disconnect, 1_000_000));
     let (log, members) = stage.log(1);
     let frame = bytes::Bytes::from(vec![b'x'; 4096]);
-    let entry = super::super::Entry { offset: crate::hub::Offset(1), frame: &frame, key: 0, exclude: None };
+    let entry =
+        super::super::Entry { offset: crate::hub::Offset(1), frame: &frame, key: 0, exclude: None, is_numbered: true };
     assert_eq!(stage.fanout.append(log, entry, stage.tick), super::super::Appended::Ok);
     let mut notice = |_, _| bytes::Bytes::new();
     let _ = stage.fanout.visit(members[0], stage.tick, &mut notice, |slices| {

@@ -78,7 +78,7 @@ impl Stage {
     pub(super) fn offer_with(&mut self, log: LogId, text: &str, key: u64, exclude: Option<ConnectionId>) -> Appended {
         let offset = Offset(self.fanout.logs[log.0].last.0 + 1);
         let frame = Bytes::copy_from_slice(text.as_bytes());
-        self.fanout.append(log, Entry { offset, frame: &frame, key, exclude }, self.tick)
+        self.fanout.append(log, Entry { offset, frame: &frame, key, exclude, is_numbered: true }, self.tick)
     }
 
     /// One that must be taken.

@@ -228,7 +228,7 @@ fn a_panic_over_plain_http_ends_that_connection_alone_and_gives_back_its_place()
     other.say("hello");
     assert_eq!(other.hear(), Heard::Message(b"hello".to_vec()));
     let shard = &server.surface().counters.shards[0];
-    assert_eq!(shard.closed[Protocol::Http.index()][CloseReason::InternalError.index()].get(), 1);
+    assert_eq!(shard.closed[Protocol::Http.index()].of(CloseReason::InternalError).get(), 1);
     drop((other, wisher));
     assert_balanced(&server, 0);
 }

@@ -1,0 +1,180 @@
+//! What happens to clients of the Centrifuge protocol because time passed: who says nothing, whose token has expired.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::asking::Answer;
+use super::conversation::is_pending;
+use super::orders::Prolonged;
+use super::worker::{Due, TICK_MS, Worker};
+use crate::fanout::ConnectionId;
+use crate::hub::TopicName;
+use crate::protocol::centrifuge::{DisconnectCode, ErrorCode, Push, Reply, UnsubscribeCode};
+use crate::session::{Expiry, Refresher, Stage};
+
+impl Worker {
+    /// Seconds since 1970, as tokens count.
+    pub(super) fn now_unix() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    /// Looks at a new client again when it should have said who it is.
+    pub(super) fn schedule_connect_timeout(&mut self, id: ConnectionId) {
+        let ticks = Self::ticks(self.seat.surface.config.centrifuge.connect_timeout);
+        self.wheel.schedule(Due::Client(id), self.tick.wrapping_add(ticks));
+    }
+
+    /// Looks at a client again when the first of its times is over.
+    pub(super) fn schedule_expiry(&mut self, id: ConnectionId) {
+        let Some(at_unix) = self.clients.get(id.index).and_then(|client| client.next_expiry()) else { return };
+        let grace_s = self.seat.surface.config.centrifuge.refresh_grace.0.as_secs();
+        let wait_s = at_unix.saturating_add(grace_s).saturating_sub(Self::now_unix()).saturating_add(1);
+        let ticks = u32::try_from(wait_s.saturating_mul(1000 / TICK_MS)).unwrap_or(u32::MAX / 4).min(u32::MAX / 4);
+        self.wheel.schedule(Due::Client(id), self.tick.wrapping_add(ticks.max(1)));
+    }
+
+    /// One of a client's times may be over. It is looked at more often than need be: times are prolonged, and what was
+    /// scheduled stays.
+    pub(super) fn check_client(&mut self, id: ConnectionId) {
+        if !self.connection(id).is_some_and(|connection| connection.is_open()) {
+            return;
+        }
+        let Some(client) = self.clients.get(id.index) else { return };
+        if is_pending(client.stage) || client.stage == Stage::Refused {
+            let _ = self.disconnect_client(id, DisconnectCode::Stale);
+            return;
+        }
+        let grace_s = self.seat.surface.config.centrifuge.refresh_grace.0.as_secs();
+        let now_unix = Self::now_unix();
+        let is_over = |expiry: Option<Expiry>| expiry.is_some_and(|expiry| expiry.at_unix + grace_s < now_unix);
+        if is_over(client.expires) {
+            let _ = self.disconnect_client(id, DisconnectCode::ConnectionExpired);
+            return;
+        }
+        let over: Vec<(TopicName, bool)> = client
+            .subscriptions
+            .iter()
+            .filter(|one| is_over(one.expires))
+            .map(|one| (one.topic.name().clone(), one.by_server))
+            .collect();
+        if over.iter().any(|&(_, by_server)| by_server) {
+            let _ = self.disconnect_client(id, DisconnectCode::SubscriptionExpired);
+            return;
+        }
+        let has_next = client.next_expiry().is_some();
+        for (name, _) in &over {
+            self.unsubscribe_by_server(id, Some(name), UnsubscribeCode::Expired);
+        }
+        if has_next {
+            self.schedule_expiry(id);
+        }
+    }
+
+    /// The server prolongs a client's time, or ends it.
+    pub(super) fn prolong_by_server(&mut self, id: ConnectionId, expires: Prolonged, info: Option<Bytes>) {
+        let now_unix = Self::now_unix();
+        match expires {
+            Prolonged::Over => {
+                let _ = self.disconnect_client(id, DisconnectCode::ConnectionExpired);
+            }
+            Prolonged::ForEver | Prolonged::Until(_) => {
+                let expires = match expires {
+                    Prolonged::Until(expiry) => Some(expiry),
+                    Prolonged::ForEver | Prolonged::Over => None,
+                };
+                if let Some(client) = self.clients.get_mut(id.index) {
+                    client.expires = expires;
+                    if let Some(info) = info {
+                        client.info = info;
+                    }
+                }
+                let ttl_s = Expiry::told(expires, now_unix);
+                self.push_to(id, "", &Push::Refresh { ttl_s });
+                self.schedule_expiry(id);
+            }
+        }
+    }
+
+    /// Whoever was asked whether a client may stay has answered.
+    pub(super) fn refresh_answered(&mut self, id: ConnectionId, command: u32, answer: Answer) {
+        let reply = match answer {
+            Answer::Prolonged(Prolonged::Over, _) => {
+                let _ = self.disconnect_client(id, DisconnectCode::ConnectionExpired);
+                return;
+            }
+            Answer::Prolonged(expires, info) => {
+                let expires = match expires {
+                    Prolonged::Until(expiry) => Some(expiry),
+                    Prolonged::ForEver | Prolonged::Over => None,
+                };
+                if let Some(client) = self.clients.get_mut(id.index) {
+                    client.expires = expires;
+                    client.info = info.unwrap_or_else(|| client.info.clone());
+                }
+                self.schedule_expiry(id);
+                Reply::Refresh { ttl_s: Expiry::told(expires, Self::now_unix()) }
+            }
+            Answer::Error { code, message, temporary } => {
+                if command != 0 {
+                    self.reply_to(id, command, &Reply::Error { code, message: &message, temporary });
+                }
+                return;
+            }
+            Answer::Disconnect { code, reason } => {
+                let _ = self.disconnect_by_backend(id, code, &reason);
+                return;
+            }
+            Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) => {
+                Reply::from(ErrorCode::Internal)
+            }
+        };
+        if command != 0 {
+            self.reply_to(id, command, &reply);
+        }
+    }
+
+    /// Whoever was asked whether a client may stay subscribed has answered.
+    pub(super) fn sub_refresh_answered(&mut self, id: ConnectionId, command: u32, name: &TopicName, answer: Answer) {
+        let reply = match answer {
+            Answer::Prolonged(Prolonged::Over, _) => {
+                self.unsubscribe_by_server(id, Some(name), UnsubscribeCode::Expired);
+                return;
+            }
+            Answer::Prolonged(expires, _) => {
+                let expires = match expires {
+                    Prolonged::Until(expiry) => Some(expiry),
+                    Prolonged::ForEver | Prolonged::Over => None,
+                };
+                if let Some(client) = self.clients.get_mut(id.index)
+                    && let Some(subscription) = client.subscription_mut(name.as_str())
+                {
+                    subscription.expires = expires;
+                }
+                self.schedule_expiry(id);
+                Reply::SubRefresh { ttl_s: Expiry::told(expires, Self::now_unix()) }
+            }
+            Answer::Error { code, message, temporary } => {
+                if command != 0 {
+                    self.reply_to(id, command, &Reply::Error { code, message: &message, temporary });
+                }
+                return;
+            }
+            Answer::Disconnect { code, reason } => {
+                let _ = self.disconnect_by_backend(id, code, &reason);
+                return;
+            }
+            Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) => {
+                Reply::from(ErrorCode::Internal)
+            }
+        };
+        if command != 0 {
+            self.reply_to(id, command, &reply);
+        }
+    }
+}
+
+/// Whose turn it is when a client's time is over, if the application does not say so.
+pub(super) fn until(at_unix: Option<u64>) -> Option<Expiry> {
+    at_unix.map(|at_unix| Expiry { at_unix, by: Refresher::Client })
+}

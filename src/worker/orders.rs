@@ -1,0 +1,146 @@
+//! What others want of a worker's clients: the API, and the answers of those who were asked.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::asking::{Answer, AskId};
+use super::worker::Worker;
+use crate::close_reason::CloseReason;
+use crate::fanout::ConnectionId;
+use crate::hub::{ClientId, Hub, Offset, TopicName, WorkerId};
+use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
+use crate::session::{Expiry, Grant};
+
+/// Orders that may wait for one worker. Whoever has more to say is told to come back later.
+const LIMIT: usize = 65_536;
+
+/// Orders done in a turn.
+const TURN: usize = 256;
+
+/// What a worker is to do for somebody else.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// End a client's connection.
+    Disconnect { to: To, code: u16, reason: Box<str> },
+    /// End its subscription to a topic, or to all.
+    Unsubscribe { to: To, topic: Option<TopicName>, code: UnsubscribeCode },
+    /// Subscribe it to a topic.
+    Subscribe { to: To, topic: TopicName, grant: Box<Grant>, since: Option<(ClaimedEpoch, Offset)> },
+    /// Prolong its time, or end it.
+    Refresh { to: To, expires: Prolonged, info: Option<Bytes> },
+    /// An answer to what was asked for it.
+    Answered { ask: AskId, answer: Box<Answer> },
+    /// What its client says beside its stream.
+    Commands { to: To, commands: Bytes },
+}
+
+/// How long a client may stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prolonged {
+    /// As long as it likes.
+    ForEver,
+    /// Until then.
+    Until(Expiry),
+    /// It is to go.
+    Over,
+}
+
+/// Which client an order is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct To {
+    /// Its id.
+    pub(crate) client: ClientId,
+    /// Its place on its worker, as the directory has it.
+    pub(crate) place: u64,
+}
+
+/// The ways of orders to all workers.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    hub: Arc<Hub>,
+    ways: Box<[(Sender<Order>, Receiver<Order>)]>,
+}
+
+/// A worker has as many orders as may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyOrders;
+
+impl Orders {
+    /// The ways to this many workers.
+    pub(crate) fn new(hub: Arc<Hub>, workers: usize) -> Self {
+        Self { hub, ways: (0..workers).map(|_| crossbeam_channel::bounded(LIMIT)).collect() }
+    }
+
+    /// Where a worker finds its orders.
+    pub(crate) fn end(&self, worker: WorkerId) -> Receiver<Order> {
+        self.ways[worker.index()].1.clone()
+    }
+
+    /// Has `worker` do what is ordered, soon.
+    ///
+    /// # Errors
+    /// If too many wait for it already.
+    pub(crate) fn give(&self, worker: WorkerId, order: Order) -> Result<(), TooManyOrders> {
+        self.ways[worker.index()].0.try_send(order).map_err(|_| TooManyOrders)?;
+        self.hub.mailbox(worker).wake();
+        Ok(())
+    }
+}
+
+/// The place of a connection, as the directory has it.
+pub(super) fn place_of(id: ConnectionId) -> u64 {
+    u64::from(id.index) << 32 | u64::from(id.generation)
+}
+
+impl Worker {
+    /// Does what was ordered. `true` if orders are left.
+    pub(super) fn do_orders(&mut self) -> bool {
+        for _ in 0..TURN {
+            match self.seat.orders.try_recv() {
+                Ok(order) => self.do_order(order),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn do_order(&mut self, order: Order) {
+        match order {
+            Order::Disconnect { to, code, reason } => {
+                if let Some(id) = self.addressee(to) {
+                    self.close_with(id, CloseReason::Ordered, code, &reason);
+                }
+            }
+            Order::Unsubscribe { to, topic, code } => {
+                if let Some(id) = self.addressee(to) {
+                    self.unsubscribe_by_server(id, topic.as_ref(), code);
+                }
+            }
+            Order::Subscribe { to, topic, grant, since } => {
+                if let Some(id) = self.addressee(to) {
+                    self.subscribe_by_server(id, &topic, *grant, since);
+                }
+            }
+            Order::Refresh { to, expires, info } => {
+                if let Some(id) = self.addressee(to) {
+                    self.prolong_by_server(id, expires, info);
+                }
+            }
+            Order::Answered { ask, answer } => self.take_answer(ask, *answer),
+            Order::Commands { to, commands } => {
+                if let Some(id) = self.addressee(to) {
+                    let _ = self.converse(id, &commands);
+                }
+            }
+        }
+    }
+
+    /// The connection that an order is for, if that is still its client's.
+    fn addressee(&self, to: To) -> Option<ConnectionId> {
+        let id = ConnectionId { index: (to.place >> 32) as u32, generation: to.place as u32 };
+        let is_there = self.clients.get(id.index).is_some_and(|client| client.id == to.client);
+        (is_there && self.connections.get(id.index).is_some_and(|one| one.id == id && one.is_open())).then_some(id)
+    }
+}
