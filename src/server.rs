@@ -21,6 +21,7 @@ use crate::api::{Surface, SurfaceError};
 use crate::config::{Config, ListenAddress, Loaded, Source};
 use crate::hub::{Hub, Mailbox, WorkerId};
 use crate::session::{Behaviour, CompileError};
+use crate::store::OpenError;
 use crate::tls::{Identity, Reloaded};
 use crate::worker::{self, Arrival, Bell, Quiet, Seat};
 
@@ -42,6 +43,9 @@ pub enum StartError {
     /// An endpoint cannot work as configured.
     #[error(transparent)]
     Endpoint(#[from] CompileError),
+    /// The file of the topics on disk cannot be used.
+    #[error(transparent)]
+    History(#[from] OpenError),
     /// Pages, keys or origins cannot be used as configured.
     #[error(transparent)]
     Surface(#[from] SurfaceError),
@@ -117,7 +121,7 @@ impl Server {
             let bell = bell.clone();
             Arc::new(Mailbox::new(config.limits.mailbox.bytes(), Box::new(move || bell.ring())))
         });
-        let hub = Hub::new(&config, mailboxes.collect());
+        let hub = Hub::open(&config, mailboxes.collect(), started)?;
         let counters = Arc::new(Counters::new(workers));
         let demo = loaded.source == Source::Demo;
         let surface = Arc::new(Surface::new(hub, Arc::clone(&config), counters, started, demo)?);
@@ -219,6 +223,8 @@ impl Server {
             }
             result = result.and(ended);
         }
+        // Nobody publishes any more.
+        self.surface.hub.close();
         result
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use super::{
-    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, Limits, Listen,
+    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, HistoryFile, Limits, Listen,
     ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicHook, TopicRules,
 };
 
@@ -47,6 +47,7 @@ fn exemplar() -> Config {
         limits,
         api: _,
         centrifuge,
+        history,
         sse,
         compression,
         log,
@@ -58,6 +59,7 @@ fn exemplar() -> Config {
     let Server { listen, workers, drain, origins: _, anyone_may_publish_from_public_addresses, try_it_page } = server;
     let Liveness { ping_interval, pong_timeout } = liveness;
     let Limits { .. } = limits;
+    let HistoryFile { path, sync } = history;
     let Sse { retry } = sse;
     let Compression { enabled, level: effort, threshold } = compression;
     let Log { level, format } = log;
@@ -82,6 +84,7 @@ fn exemplar() -> Config {
             connect_timeout: centrifuge.connect_timeout,
             refresh_grace: centrifuge.refresh_grace,
         },
+        history: HistoryFile { path, sync },
         sse: Sse { retry },
         compression: Compression { enabled, level: effort, threshold },
         log: Log { level, format },
@@ -110,7 +113,7 @@ fn exemplar() -> Config {
         topics: vec![TopicRules {
             pattern: rules.pattern,
             publish: rules.publish,
-            history: History { size: rules.history.size, ttl: rules.history.ttl },
+            history: History { size: rules.history.size, ttl: rules.history.ttl, store: rules.history.store },
             slow_consumer: SlowConsumer {
                 policy: rules.slow_consumer.policy,
                 lag: rules.slow_consumer.lag,

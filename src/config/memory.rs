@@ -35,6 +35,10 @@ const WAITING: ByteSize = ByteSize::kib(64);
 /// agreed on. What is sealed and not sent counts in `limits.outbound_total`.
 const TLS: ByteSize = ByteSize::kib(40);
 
+/// Publications that wait for the disk: those that wait for their place, those that are being written, and those that a
+/// failing disk makes wait; see `engine/disk`. And what redb keeps.
+const TO_DISK: ByteSize = ByteSize::mib(3 * 16 + 16);
+
 impl MemoryBound {
     /// The sum, saturating.
     pub fn total(&self) -> ByteSize {
@@ -84,6 +88,11 @@ impl Config {
                 ),
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
+                item(
+                    "publications on their way to disk",
+                    "fixed",
+                    if self.keeps_on_disk() { TO_DISK } else { ByteSize(0) },
+                ),
                 item("answers and files being sent over HTTP", "fixed", ANSWERS),
             ],
         }

@@ -14,6 +14,7 @@ mod document;
 mod endpoints;
 mod environment;
 mod exemplar;
+mod history;
 mod key_path;
 mod limits;
 mod listeners;
@@ -38,6 +39,7 @@ pub use api::Api;
 pub use centrifuge::Centrifuge;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
+pub use history::{HistoryFile, Sync};
 pub use limits::{Limits, OverRate};
 pub use listeners::{Listen, ListenAddress, SurfaceName};
 pub use loader::{Loaded, Source};
@@ -50,7 +52,7 @@ pub use server::{Liveness, Server, Sse};
 pub use settings::Config;
 pub use suggestion::nearest;
 pub use topics::{
-    History, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
+    History, HistoryStore, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
     TopicRules,
 };
 pub use units::{ByteSize, ParseUnitError, Span};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Draft, Epoch, Hub, Joined, Letter, Mailbox, Outcome, Position, Publication, Recovery, Start, Topic, TopicName,
+    Draft, Epoch, Hub, Joined, Letter, Mailbox, Outcome, Queue, Position, Publication, Recovery, Start, Topic, TopicName,
     WorkerId,
 };
 use crate::config::{Config, History, Span, TopicRules};
@@ -131,7 +131,7 @@ pub(super) fn run(steps: impl IntoIterator<Item = Step>) {
 
 impl Rival {
     fn new() -> Self {
-        let history = History { size: SIZE, ttl: Span(TTL) };
+        let history = History { size: SIZE, ttl: Span(TTL), ..History::default() };
         let keep = TopicRules { pattern: "keep*".to_owned(), history, ..TopicRules::default() };
         let config = Config { topics: vec![keep], ..Config::default() };
         let limit_bytes = MAILBOX * (PAYLOAD_BYTES + size_of::<Publication>());
@@ -195,8 +195,7 @@ impl Rival {
         let topic = self.topic(name);
         self.published += 1;
         let payload = format!("{:0PAYLOAD_BYTES$}", self.published);
-        let mut answer = None;
-        self.hub.publish(&topic, Draft::text(&payload), self.now, |outcome| answer = Some(outcome));
+        let answer = self.hub.publish(&topic, Draft::text(&payload), self.now, || unreachable!());
         let now = self.now;
         let life = self.life(name);
         let workers: BTreeSet<usize> = life.subscriptions.iter().map(|(worker, _)| usize::from(*worker)).collect();
@@ -209,7 +208,7 @@ impl Rival {
                 assert_eq!(receipt.receivers, life.subscriptions.len());
                 workers.into_iter().for_each(|worker| self.mail[worker].push((receipt.position, payload.clone())));
             }
-            (Some(Outcome::Full { draft, worker }), Some(_)) => {
+            (Some(Outcome::Full { draft, queue: Queue::Mailbox(worker) }), Some(_)) => {
                 assert_eq!(draft.payload(), payload.as_bytes(), "the draft comes back as it was");
                 assert!(workers.contains(&worker.index()) && self.mail[worker.index()].len() == MAILBOX);
             }
