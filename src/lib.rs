@@ -13,6 +13,7 @@
 //! | [`engine`] | where topics live beyond this process |
 //! | [`store`] | history on disk |
 //! | [`ws`] | pure: RFC 6455 and RFC 7692 bytes |
+//! | [`identity`] | who a client is: signed tokens, and the keys that verify them |
 //! | [`tls`] | TLS records (pure), and the certificates behind them, read from files |
 //! | [`api`], [`pages`], [`admin`] | HTTP: publishing, history, static files, metrics, health |
 //! | [`config`], [`cli`] | one struct, TOML and environment; the command line |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod engine;
 pub mod fanout;
 pub mod hub;
+pub mod identity;
 pub mod pages;
 pub mod protocol;
 pub mod refusal;

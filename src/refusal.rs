@@ -52,6 +52,24 @@ pub enum Refusal {
     UpgradeRequired,
     /// The request's body did not arrive in time (408).
     BodyTimeout,
+    /// A token that is over (401).
+    TokenExpired,
+    /// A token that cannot be read (401).
+    TokenMalformed,
+    /// A token whose key or algorithm is not one of ours (401).
+    TokenKeyUnknown,
+    /// A token that its key did not sign (401).
+    TokenSignature,
+    /// A token for another audience, user, topic or connection (401).
+    TokenNotForThis,
+    /// A token that is not valid yet (401).
+    TokenNotYet,
+    /// A token whose key could not be fetched (503).
+    TokenKeysUnreachable,
+    /// A token that was revoked (401).
+    TokenRevoked,
+    /// A user who is blocked (403).
+    UserBlocked,
     /// Something failed on the server's side; the log says what (500).
     InternalError,
 }
@@ -82,7 +100,29 @@ impl Refusal {
         Self::BadMessage,
         Self::UpgradeRequired,
         Self::BodyTimeout,
+        Self::TokenExpired,
+        Self::TokenMalformed,
+        Self::TokenKeyUnknown,
+        Self::TokenSignature,
+        Self::TokenNotForThis,
+        Self::TokenNotYet,
+        Self::TokenKeysUnreachable,
+        Self::TokenRevoked,
+        Self::UserBlocked,
         Self::InternalError,
+    ];
+
+    /// Those that are about who a client is, which `fanfare_auth_failures_total` counts.
+    pub const OF_IDENTITY: &'static [Self] = &[
+        Self::TokenExpired,
+        Self::TokenMalformed,
+        Self::TokenKeyUnknown,
+        Self::TokenSignature,
+        Self::TokenNotForThis,
+        Self::TokenNotYet,
+        Self::TokenKeysUnreachable,
+        Self::TokenRevoked,
+        Self::UserBlocked,
     ];
 
     /// The stable code: kebab case, as in `fanfare explain CODE` and the metric label.
@@ -111,6 +151,15 @@ impl Refusal {
             Self::BadMessage => "bad-message",
             Self::UpgradeRequired => "upgrade-required",
             Self::BodyTimeout => "body-timeout",
+            Self::TokenExpired => "token-expired",
+            Self::TokenMalformed => "token-malformed",
+            Self::TokenKeyUnknown => "token-key-unknown",
+            Self::TokenSignature => "token-signature",
+            Self::TokenNotForThis => "token-not-for-this",
+            Self::TokenNotYet => "token-not-yet",
+            Self::TokenKeysUnreachable => "token-keys-unreachable",
+            Self::TokenRevoked => "token-revoked",
+            Self::UserBlocked => "user-blocked",
             Self::InternalError => "internal-error",
         }
     }
@@ -118,7 +167,7 @@ impl Refusal {
     /// The HTTP status that carries it.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::OriginRefused | Self::PublishNotAllowed => StatusCode::FORBIDDEN,
+            Self::OriginRefused | Self::PublishNotAllowed | Self::UserBlocked => StatusCode::FORBIDDEN,
             Self::BadHandshake
             | Self::BadTopicName
             | Self::BadParameter
@@ -131,16 +180,22 @@ impl Refusal {
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnknownKey => StatusCode::UNAUTHORIZED,
+            Self::UnknownKey
+            | Self::TokenExpired
+            | Self::TokenMalformed
+            | Self::TokenKeyUnknown
+            | Self::TokenSignature
+            | Self::TokenNotForThis
+            | Self::TokenNotYet
+            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded
             | Self::Draining
             | Self::TooManyConnections
             | Self::HistoryUnavailable
-            | Self::TooManyTopics => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            | Self::TooManyTopics
+            | Self::TokenKeysUnreachable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -149,7 +204,7 @@ impl Refusal {
         match self {
             Self::Overloaded => Some(1),
             Self::HistoryUnavailable => Some(2),
-            Self::Draining | Self::TooManyConnections | Self::TooManyHandshakes => Some(5),
+            Self::Draining | Self::TooManyConnections | Self::TooManyHandshakes | Self::TokenKeysUnreachable => Some(5),
             Self::TooManyFromAddress => Some(10),
             // Topics are freed when their history has expired: nothing that a quick retry could see.
             Self::TooManyTopics => Some(30),
@@ -169,6 +224,14 @@ impl Refusal {
             | Self::BadMessage
             | Self::UpgradeRequired
             | Self::BodyTimeout
+            | Self::TokenExpired
+            | Self::TokenMalformed
+            | Self::TokenKeyUnknown
+            | Self::TokenSignature
+            | Self::TokenNotForThis
+            | Self::TokenNotYet
+            | Self::TokenRevoked
+            | Self::UserBlocked
             | Self::InternalError => None,
         }
     }
@@ -199,6 +262,15 @@ impl Refusal {
             Self::BadMessage => "not a message that this endpoint takes",
             Self::UpgradeRequired => "this path is for WebSocket clients",
             Self::BodyTimeout => "the body did not arrive in time",
+            Self::TokenExpired => "the token is expired",
+            Self::TokenMalformed => "the token is not valid",
+            Self::TokenKeyUnknown => "the token is not valid",
+            Self::TokenSignature => "the token is not valid",
+            Self::TokenNotForThis => "the token is not for this",
+            Self::TokenNotYet => "the token is not valid yet",
+            Self::TokenKeysUnreachable => "the token cannot be checked now, try again later",
+            Self::TokenRevoked => "the token is revoked",
+            Self::UserBlocked => "this user is blocked",
             Self::InternalError => "something failed in the hub",
         }
     }
@@ -273,6 +345,27 @@ impl Refusal {
             }
             Self::UpgradeRequired => "The path is a WebSocket endpoint, and the request is plain HTTP.",
             Self::BodyTimeout => "The request announced a body that did not arrive within its deadline.",
+            Self::TokenExpired => "The token's `exp` is over.",
+            Self::TokenMalformed => {
+                "The token is not three parts of base64url with JSON in them, or a claim in it is of the wrong kind; the log says which."
+            }
+            Self::TokenKeyUnknown => {
+                "No key of `tokens.keys` or `tokens.jwks_url` has the id (`kid`) and the algorithm (`alg`) that the token names, or there is no key at all; `none` is never an algorithm."
+            }
+            Self::TokenSignature => {
+                "The key that the token names did not make its signature, because it was signed with another secret or key, or changed on its way."
+            }
+            Self::TokenNotForThis => {
+                "The token's `aud` or `iss` is not `tokens.audience` or `tokens.issuer`, or a subscription token is for another user, topic or connection; the log says which."
+            }
+            Self::TokenNotYet => "The token's `nbf` is in the future.",
+            Self::TokenKeysUnreachable => {
+                "The token names a key that is not known yet, and `tokens.jwks_url` could not be fetched."
+            }
+            Self::TokenRevoked => {
+                "The token holds, but it was revoked, or all tokens that its user was given before a time."
+            }
+            Self::UserBlocked => "The token holds, but its user was blocked.",
             Self::InternalError => {
                 "Something failed that is not the client's fault, such as a file that could not be read; the log \
                  has it at `error`."
@@ -359,6 +452,25 @@ impl Refusal {
                 "Look for a client that sends a larger `Content-Length` than it has bytes, or for a stalled \
                  connection in between."
             }
+            Self::TokenExpired => {
+                "Let the client fetch a new one: official SDKs do so by themselves if they have `getToken`. If new tokens are expired, compare the clocks of the two machines."
+            }
+            Self::TokenMalformed => "Look at it with `fanfare token inspect TOKEN`.",
+            Self::TokenKeyUnknown => {
+                "Compare with `fanfare token inspect TOKEN`, which lists what the hub has; add the key to `tokens.keys` with the algorithm that signs."
+            }
+            Self::TokenSignature => {
+                "Compare the secret on both sides, byte by byte: a file's last line end does not count, spaces do, and base64 is not decoded. `fanfare token create` makes one that this hub takes."
+            }
+            Self::TokenNotForThis => {
+                "Make tokens with the audience and issuer of this hub, or change `tokens.audience` and `tokens.issuer`."
+            }
+            Self::TokenNotYet => "Compare the clocks of the two machines, or set `tokens.leeway` to a few seconds.",
+            Self::TokenKeysUnreachable => {
+                "Look for the cause in the log, and fetch `tokens.jwks_url` from the hub's machine. Keys that were fetched before stay in use meanwhile."
+            }
+            Self::TokenRevoked => "Let the client fetch a new one, if its user should have one.",
+            Self::UserBlocked => "Take the block back, if it was a mistake.",
             Self::InternalError => {
                 "Look into the log at the time of the answer. If it names nothing that you can mend, it is a bug \
                  worth reporting."
@@ -408,7 +520,7 @@ mod tests {
         let all = include_str!("../config/fanfare.toml");
         for refusal in Refusal::ALL {
             for quoted in refusal.cause().split('`').chain(refusal.fix().split('`')) {
-                if let Some((section @ ("server" | "limits" | "api"), key)) = quoted.split_once('.') {
+                if let Some((section @ ("server" | "limits" | "api" | "tokens"), key)) = quoted.split_once('.') {
                     let listed = all.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} =")));
                     assert!(listed, "{section}.{key} of {}", refusal.code());
                 }

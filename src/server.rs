@@ -87,6 +87,8 @@ pub struct Server {
     _files: Vec<SocketFile>,
     draining: watch::Sender<bool>,
     shards: Vec<JoinHandle<io::Result<()>>>,
+    /// Fetches the keys of tokens, until the drain. Not on a shard: one that is stuck must not keep the others from new keys.
+    keys: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -132,7 +134,12 @@ impl Server {
         let ways: Arc<[_]> = ways.into();
         let quiet: Arc<Quiet> = Arc::default();
         let cores = cores();
-        let mut server = Self { surface: Arc::clone(&surface), addresses, _files: files, draining, shards: Vec::new() };
+        let mut server =
+            Self { surface: Arc::clone(&surface), addresses, _files: files, draining, shards: Vec::new(), keys: None };
+        if surface.verifier.fetches() {
+            let started = fetch_keys(Arc::clone(&surface), drained.clone());
+            server.keys = Some(started.map_err(|source| StartError::System { what: "fetching keys", source })?);
+        }
         for (shard, ((listeners, bell), arrivals)) in listeners.into_iter().zip(bells).zip(arrivals).enumerate() {
             let seat = Seat {
                 id: WorkerId(shard as u16),
@@ -225,6 +232,11 @@ impl Server {
         }
         // Nobody publishes any more.
         self.surface.hub.close();
+        if let Some(keys) = self.keys.take()
+            && keys.join().is_err()
+        {
+            tracing::error!("fetching the keys of tokens panicked; see the log above");
+        }
         result
     }
 }
@@ -342,6 +354,20 @@ fn run_shard(seat: Seat) -> io::Result<()> {
     let local = tokio::task::LocalSet::new();
     // The runtime outlives a worker that panics, and so do the tasks on it: plain HTTP does not notice.
     local.block_on(&runtime, worker::run(seat))
+}
+
+/// A thread that fetches the keys of `tokens.jwks_url`, until the drain begins.
+fn fetch_keys(surface: Arc<Surface>, mut drained: watch::Receiver<bool>) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("keys".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = surface.verifier.run(&surface.counters) => {}
+                // Also if the server is gone.
+                _ = drained.wait_for(|draining| *draining) => {}
+            }
+        });
+    })
 }
 
 fn worker_count(config: &Config) -> usize {

@@ -154,6 +154,9 @@ pub struct Counters {
     pub rejected_http: Box<[Counter]>,
     /// Publishes from clients that were refused, by [`Refusal::index`].
     pub rejected_client: Box<[Counter]>,
+    /// Clients that were not let in for what they said of themselves, and keys that could not be fetched, by
+    /// [`Refusal::index`].
+    pub auth_failures: Box<[Counter]>,
     /// Recoveries: complete, gap, none.
     pub recoveries: [Counter; 3],
 }
@@ -168,6 +171,7 @@ impl Counters {
             refused: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
             rejected_http: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
             rejected_client: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
+            auth_failures: Refusal::ALL.iter().map(|_| Counter::default()).collect(),
             recoveries: Default::default(),
         }
     }
@@ -178,6 +182,10 @@ impl Counters {
     /// Counts a publish over HTTP that was refused.
     pub fn reject_http(&self, refusal: Refusal) {
         self.rejected_http[refusal.index()].add(1);
+    }
+    /// Counts one of [`Refusal::OF_IDENTITY`].
+    pub fn fail_auth(&self, refusal: Refusal) {
+        self.auth_failures[refusal.index()].add(1);
     }
     /// Counts a publish from a client that was refused.
     pub fn reject_client(&self, refusal: Refusal) {

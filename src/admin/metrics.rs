@@ -113,6 +113,13 @@ impl Reading {
             "WebSocket handshakes and other HTTP requests refused",
             Refusal::ALL.iter().map(|one| ([("code", one.code())], self.counters.refused[one.index()].get())),
         )?;
+        out.counters(
+            "fanfare_auth_failures",
+            "Clients refused for their token or user, and fetches of keys that failed",
+            Refusal::OF_IDENTITY
+                .iter()
+                .map(|one| ([("code", one.code())], self.counters.auth_failures[one.index()].get())),
+        )?;
         out.counter(
             "fanfare_accept_pauses",
             "Times that accepting was paused for limits.handshakes",
@@ -330,6 +337,7 @@ mod tests {
         counters.shards[1].busy_ns.add(1_500_000_000);
         counters.refuse(Refusal::OriginRefused);
         counters.reject_http(Refusal::Overloaded);
+        counters.fail_auth(Refusal::TokenExpired);
         let reading = Reading {
             counters,
             census: Census { topics: 4, subscriptions: 5, history_publications: 6, history_bytes: 7 },
@@ -354,6 +362,7 @@ mod tests {
             "fanfare_connections_closed_total{protocol=\"sse\",reason=\"slow_consumer\"} 0",
             "fanfare_handshakes_refused_total{code=\"origin-refused\"} 1",
             "fanfare_publish_rejected_total{source=\"http\",code=\"overloaded\"} 1",
+            "fanfare_auth_failures_total{code=\"token-expired\"} 1",
             "fanfare_topics 4",
             "fanfare_subscriptions 5",
             "fanfare_history_messages 6",

@@ -58,6 +58,15 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         Refusal::UnknownKey => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("apikey"));
         }
+        Refusal::TokenExpired
+        | Refusal::TokenMalformed
+        | Refusal::TokenKeyUnknown
+        | Refusal::TokenSignature
+        | Refusal::TokenNotForThis
+        | Refusal::TokenNotYet
+        | Refusal::TokenRevoked => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        }
         // The rest of the body may still be on its way: it would have to be read only to be thrown away.
         Refusal::BodyTimeout | Refusal::BodyTooLarge => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -80,6 +89,8 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::TooManyTopics
         | Refusal::TlsFailed
         | Refusal::BadProxyHeader
+        | Refusal::TokenKeysUnreachable
+        | Refusal::UserBlocked
         | Refusal::InternalError => {}
     }
     response
@@ -96,7 +107,19 @@ pub fn method_not_allowed(method: &hyper::Method, allow: &'static str, surface: 
 const fn detail_is_for_clients(refusal: Refusal) -> bool {
     match refusal {
         // Which origins, keys and rules there are, and what failed inside, is for the log.
-        Refusal::OriginRefused | Refusal::UnknownKey | Refusal::PublishNotAllowed | Refusal::InternalError => false,
+        Refusal::OriginRefused
+        | Refusal::UnknownKey
+        | Refusal::PublishNotAllowed
+        | Refusal::TokenExpired
+        | Refusal::TokenMalformed
+        | Refusal::TokenKeyUnknown
+        | Refusal::TokenSignature
+        | Refusal::TokenNotForThis
+        | Refusal::TokenNotYet
+        | Refusal::TokenRevoked
+        | Refusal::TokenKeysUnreachable
+        | Refusal::UserBlocked
+        | Refusal::InternalError => false,
         Refusal::BadHandshake
         | Refusal::BadWebSocketVersion
         | Refusal::UnknownPath

@@ -19,6 +19,7 @@ use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
 use crate::hub::Hub;
+use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
 use crate::tls::Issuers;
@@ -46,6 +47,10 @@ pub struct Surface {
     pub pages: Pages,
     /// The keys of `[api]`.
     pub keys: ApiKeys,
+    /// The tokens of `[tokens]`.
+    pub verifier: Verifier,
+    /// Who is shut out although his token holds.
+    pub revocations: Revocations,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -87,6 +92,9 @@ pub enum SurfaceError {
     /// A file or directory of `[[pages]]` cannot be served.
     #[error(transparent)]
     Pages(#[from] PagesError),
+    /// Tokens cannot be verified as configured.
+    #[error(transparent)]
+    Tokens(#[from] VerifierError),
 }
 
 impl Surface {
@@ -118,6 +126,8 @@ impl Surface {
             routes: Routes::new(&config),
             pages: Pages::new(&config)?,
             keys: ApiKeys::new(&config.api),
+            verifier: Verifier::new(&config.tokens)?,
+            revocations: Revocations::default(),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),

@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::hub_url::HubUrl;
+use crate::config::Span;
 use crate::hub::{Position, TopicName};
+use crate::identity::Algorithm;
 
 /// A WebSocket broadcast hub: what is published on a topic reaches everyone who subscribed to it.
 #[derive(Debug, Parser)]
@@ -39,6 +41,8 @@ Examples:
   fanfare subscribe --json --history 10 news sport
   fanfare publish news 'hello, world'        publish on news
   tail -f app.log | fanfare publish logs -   publish each line
+  fanfare --config fanfare.toml token create --user ada
+  fanfare --config fanfare.toml token inspect TOKEN
   fanfare explain origin-refused             what a refusal means, and what to do
   fanfare explain 4008                       what a close code means
   fanfare health && echo up                  for scripts and containers
@@ -64,6 +68,12 @@ pub(super) enum Command {
     /// Print what is published on topics, and come back after a lost connection without missing anything
     #[command(after_help = SUBSCRIBE_EXAMPLES)]
     Subscribe(Subscribe),
+
+    /// Make or look at a token, which tells a hub who a client is
+    Token {
+        #[command(subcommand)]
+        token: Token,
+    },
 
     /// Tell what a refusal or a close code means, and what to do about it
     #[command(
@@ -169,6 +179,133 @@ pub(super) struct Subscribe {
     pub(super) count: Option<u64>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Make a token and print it, for trying out and for scripts; services make their own with a JWT library
+    #[command(after_help = CREATE_EXAMPLES)]
+    Create(CreateToken),
+
+    /// Show what a token says, and whether a hub with this configuration takes it, and if not why
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectToken),
+}
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  fanfare -c fanfare.toml token create --user ada
+      a connection token, signed with the first secret of tokens.keys
+  fanfare -c fanfare.toml token create --user ada --ttl 15m --info '{\"name\":\"Ada\"}' --channel news
+      what others see of her, and a topic that the server subscribes her to
+  fanfare -c fanfare.toml token create --user ada --subscribe '$orders:ada'
+      a subscription token: lets her subscribe to this one topic
+  fanfare token create --user ada --secret-file secret.txt --algorithm HS512
+  fanfare token create --user ada --private-key-file key.pem --key 2027
+      without a hub's configuration; --key is the kid that the public key is known by
+
+`aud` and `iss` are those that the configuration wants, unless given here. Only the secrets of a
+configuration can sign: its public keys verify what somebody else's private key signed.";
+
+#[derive(Debug, Args)]
+pub(super) struct CreateToken {
+    /// Who the client is (sub); '' is nobody in particular
+    #[arg(long, short)]
+    pub(super) user: String,
+
+    /// For how long it is good (exp), such as 15m, 1h, 7d; 0s is for ever
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = span)]
+    pub(super) ttl: Span,
+
+    /// What others see of the client in presence, JSON
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub(super) info: Option<serde_json::Value>,
+
+    /// What only the hub and its hooks see of the client, JSON
+    #[arg(long, value_name = "JSON", value_parser = json, conflicts_with = "subscribe")]
+    pub(super) meta: Option<serde_json::Value>,
+
+    /// A topic that the server subscribes the client to; may be given several times
+    #[arg(long = "channel", value_name = "TOPIC", value_parser = topic)]
+    pub(super) channels: Vec<TopicName>,
+
+    /// Make a subscription token, which lets the client subscribe to this topic
+    #[arg(long, value_name = "TOPIC", value_parser = topic, conflicts_with = "channels")]
+    pub(super) subscribe: Option<TopicName>,
+
+    /// The token's id (jti), by which it can be revoked
+    #[arg(long, value_name = "JTI")]
+    pub(super) id: Option<String>,
+
+    /// Whom it is for (aud); tokens.audience if not given
+    #[arg(long, value_name = "AUD")]
+    pub(super) audience: Option<String>,
+
+    /// Who made it (iss); tokens.issuer if not given
+    #[arg(long, value_name = "ISS")]
+    pub(super) issuer: Option<String>,
+
+    /// Which entry of tokens.keys signs, by its id; with a secret or private key given here, the kid to name it by
+    #[arg(long, value_name = "ID")]
+    pub(super) key: Option<String>,
+
+    /// Sign with this secret, not with one of the configuration; other users of this machine can see it
+    #[arg(long, group = "signer")]
+    pub(super) secret: Option<String>,
+
+    /// Sign with the secret in this file
+    #[arg(long, value_name = "FILE", group = "signer")]
+    pub(super) secret_file: Option<PathBuf>,
+
+    /// Sign with the private key in this file: PEM, RSA, P-256, P-384 or Ed25519
+    #[arg(long, value_name = "FILE", group = "signer")]
+    pub(super) private_key_file: Option<PathBuf>,
+
+    /// How to sign; HS256 for a secret, and what fits for a private key, if not given
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm, requires = "signer")]
+    pub(super) algorithm: Option<Algorithm>,
+
+    /// Print {"token","header","claims"}
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  fanfare -c fanfare.toml token inspect eyJhbGciOi...
+  fanfare -c fanfare.toml token create --user ada | fanfare -c fanfare.toml token inspect -
+  fanfare -c fanfare.toml token inspect --json - < token.txt
+      print {\"header\",\"claims\",\"kind\",\"accepted\",\"code\",\"reason\"}
+
+A token with a `channel` is judged as a subscription token, every other as a connection token. What
+was blocked or revoked in a running hub is not known here. tokens.jwks_url is fetched, if the key
+may be there.
+
+Exit codes: 0 it is taken, 1 it is not.";
+
+#[derive(Debug, Args)]
+pub(super) struct InspectToken {
+    /// The token; `-` reads it from stdin, where other users of this machine cannot see it
+    pub(super) token: String,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    text.parse().map_err(|error: crate::config::ParseUnitError| error.to_string())
+}
+
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    Algorithm::from_name(text).ok_or_else(|| {
+        let names = Algorithm::ALL.map(Algorithm::name);
+        format!("there is {}", names.join(", "))
+    })
+}
+
 fn topic(text: &str) -> Result<TopicName, String> {
     TopicName::new(text).map_err(|error| error.to_string())
 }
@@ -212,6 +349,16 @@ mod tests {
             &["subscribe", "t", "--since", "1:2", "--history", "3"],
             &["publish"],
             &["health", "--url", "ftp://x"],
+            &["token"],
+            &["token", "create"],
+            &["token", "create", "--user", "u", "--ttl", "1"],
+            &["token", "create", "--user", "u", "--info", "{"],
+            &["token", "create", "--user", "u", "--channel", ""],
+            &["token", "create", "--user", "u", "--channel", "a", "--subscribe", "b"],
+            &["token", "create", "--user", "u", "--secret", "a", "--secret-file", "b"],
+            &["token", "create", "--user", "u", "--secret", "a", "--algorithm", "none"],
+            &["token", "create", "--user", "u", "--algorithm", "HS256"],
+            &["token", "inspect"],
             &["nonsense"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::arguments::{Arguments, Command};
+use super::arguments::{Arguments, Command, Token};
 use super::exit::Failure;
-use super::{check, completions, explain, health, print_config, publish, serve, subscribe};
+use super::{
+    check, completions, create_token, explain, health, inspect_token, print_config, publish, serve, subscribe,
+};
 use crate::config::{Config, ConfigError, Loaded};
 
 /// Runs the command that the process was started with and returns its exit code.
@@ -51,6 +53,12 @@ fn run(arguments: Arguments, collect: fn()) -> Result<(), Failure> {
         Command::Config => print_config::print_config(&load(config)?),
         Command::Publish(publish) => publish::publish(publish),
         Command::Subscribe(subscribe) => subscribe::subscribe(subscribe),
+        Command::Token { token: Token::Create(create) } => {
+            create_token::create_token(create, &load(config)?.config.tokens)
+        }
+        Command::Token { token: Token::Inspect(inspect) } => {
+            inspect_token::inspect_token(&inspect, &load(config)?.config.tokens)
+        }
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Health { hub } => health::health(hub),
         Command::Completions { shell } => completions::completions(shell),

@@ -134,7 +134,9 @@ impl<'t> Document<'t> {
 
 /// Whether what stands there must not be shown.
 fn is_secret(path: &KeyPath) -> bool {
-    matches!(path.steps(), [Step::Key(section), Step::Key(key), ..] if section == "api" && key == "keys")
+    // All of `tokens.keys`: a misspelt key beside the secret, or instead of it, would show the line with it.
+    matches!(path.steps(), [Step::Key(section), Step::Key(key), ..]
+        if (section == "api" || section == "tokens") && key == "keys")
 }
 
 fn search_table(table: &DeTable<'_>, span: &Range<usize>, at: &KeyPath) -> Option<KeyPath> {

@@ -7,8 +7,10 @@ use std::sync::LazyLock;
 
 use super::{
     Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, HistoryFile, Limits, Listen,
-    ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TopicHook, TopicRules,
+    ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens, TopicHook,
+    TopicRules,
 };
+use crate::identity::Algorithm;
 
 /// Every key with a value of its kind, as TOML.
 pub(super) fn table() -> &'static toml::Table {
@@ -48,6 +50,7 @@ fn exemplar() -> Config {
         api: _,
         centrifuge,
         history,
+        tokens,
         sse,
         compression,
         log,
@@ -60,6 +63,7 @@ fn exemplar() -> Config {
     let Liveness { ping_interval, pong_timeout } = liveness;
     let Limits { .. } = limits;
     let HistoryFile { path, sync } = history;
+    let Tokens { keys: _, jwks_url: _, jwks_refresh, audience: _, issuer: _, leeway } = tokens;
     let Sse { retry } = sse;
     let Compression { enabled, level: effort, threshold } = compression;
     let Log { level, format } = log;
@@ -85,6 +89,21 @@ fn exemplar() -> Config {
             refresh_grace: centrifuge.refresh_grace,
         },
         history: HistoryFile { path, sync },
+        tokens: Tokens {
+            keys: vec![TokenKey {
+                algorithm: Algorithm::Hs256,
+                secret: some("secret"),
+                secret_file: Some("secret.txt".into()),
+                public_key: some("-----BEGIN PUBLIC KEY-----"),
+                public_key_file: Some("key.pem".into()),
+                id: some("2027"),
+            }],
+            jwks_url: some("https://auth.example.com/.well-known/jwks.json"),
+            jwks_refresh,
+            audience: some("push"),
+            issuer: some("https://auth.example.com"),
+            leeway,
+        },
         sse: Sse { retry },
         compression: Compression { enabled, level: effort, threshold },
         log: Log { level, format },
@@ -161,7 +180,7 @@ mod tests {
 
     #[test]
     fn there_are_at_most_a_hundred_and_fifty_keys() {
-        // Seventy were meant; listeners, TLS and the limits on abuse came to the rest.
+        // Seventy were meant; listeners, TLS and the limits on abuse, tokens, hooks and the rules of topics came to the rest.
         let keys = keys();
         assert!(keys.len() <= 150, "{}: {keys:#?}", keys.len());
         assert!(keys.contains(&"topics.history.size".to_owned()) && keys.contains(&"pages.directory".to_owned()));

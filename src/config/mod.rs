@@ -3,7 +3,7 @@
 //! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`, `network`;
 //! then how a file becomes one: `loader`, `document` (TOML with the place of every key), `environment`,
 //! `check` (what the types cannot say), `mistake` and `place` (what is told to the person who wrote it).
-//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName` and `tls`, and nobody else.
+//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, `tls` and `identity`, and nobody else.
 
 mod address;
 mod api;
@@ -32,6 +32,7 @@ mod settings;
 mod suggestion;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod topics;
 mod units;
 
@@ -51,6 +52,7 @@ pub use pages::Page;
 pub use server::{Liveness, Server, Sse};
 pub use settings::Config;
 pub use suggestion::nearest;
+pub use tokens::{TokenKey, Tokens};
 pub use topics::{
     History, HistoryStore, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
     TopicRules,

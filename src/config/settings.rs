@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Centrifuge, Compression, Endpoint, HistoryFile, HistoryStore, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, TopicRules,
+    Api, Centrifuge, Compression, Endpoint, HistoryFile, HistoryStore, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, Tokens,
+    TopicRules,
 };
 
 /// The whole configuration.
@@ -24,6 +25,8 @@ pub struct Config {
     pub centrifuge: Centrifuge,
     /// The file of the topics that are kept on disk.
     pub history: HistoryFile,
+    /// Tokens that say who a client is.
+    pub tokens: Tokens,
     /// Server-Sent Events.
     pub sse: Sse,
     /// Compression of WebSocket messages.
@@ -57,11 +60,14 @@ impl Config {
         short.chain(self.listeners.iter().cloned()).collect()
     }
 
-    /// This configuration as TOML that reads back as the same, except that keys of the API are replaced by
-    /// [`Api::REDACTED`].
+    /// This configuration as TOML that reads back as the same, except that keys of the API and secrets of
+    /// tokens are replaced by [`Api::REDACTED`].
     pub fn to_toml(&self) -> String {
         let mut shown = self.clone();
         shown.api.keys.fill(Api::REDACTED.to_owned());
+        for secret in shown.tokens.keys.iter_mut().filter_map(|key| key.secret.as_mut()) {
+            Tokens::REDACTED.clone_into(secret);
+        }
         toml::to_string(&shown).expect("invariant: tables with text keys, numbers, texts and lists are always TOML")
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum Step {
 pub(super) enum Asked {
     /// That many behind the top.
     Back(u64),
+    /// After so many before the top, if no more than so many were missed.
+    Within(u64, usize),
     /// That many ahead of the top.
     Ahead(u64),
     /// In another epoch.
@@ -79,6 +81,7 @@ impl Life {
     fn start(&self, asked: Asked) -> Start {
         match asked {
             Asked::Back(count) => Start::Since(self.position(self.top().saturating_sub(count))),
+            Asked::Within(count, limit) => Start::SinceWithin(self.position(self.top().saturating_sub(count)), limit),
             Asked::Ahead(count) => Start::Since(self.position(self.top().saturating_add(count))),
             Asked::Elsewhere => Start::Since(Position { epoch: Epoch(self.epoch.0 ^ 1), ..self.position(self.top()) }),
             Asked::Last(count) => Start::Last(count),
@@ -95,9 +98,12 @@ impl Life {
                 let count = count.min(limit) as u64;
                 (self.top().saturating_sub(count).max(complete_after), usize::MAX, Recovery::NotAsked)
             }
-            Start::Since(position) => {
+            Start::Since(position) | Start::SinceWithin(position, _) => {
                 let offset = position.offset.0;
-                let is_there = position.epoch == self.epoch && (complete_after..=self.top()).contains(&offset);
+                let most = if let Start::SinceWithin(_, most) = start { most as u64 } else { u64::MAX };
+                let is_there = position.epoch == self.epoch
+                    && (complete_after..=self.top()).contains(&offset)
+                    && self.top() - offset <= most;
                 if is_there { (offset, limit, Recovery::Complete) } else { (self.top(), limit, Recovery::Gap) }
             }
         };
@@ -258,7 +264,8 @@ pub fn fuzz(bytes: &[u8]) {
         let name = usize::from(how & 3).min(NAMES.len() - 1);
         let worker = u16::from(how >> 2 & 3).min(WORKERS - 1);
         let start = match (what >> 4, how >> 4) {
-            (0..8, back) => Asked::Back(back.into()),
+            (0..6, back) => Asked::Back(back.into()),
+            (6 | 7, back) => Asked::Within(back.into(), 3),
             (8 | 9, ahead) => Asked::Ahead(ahead.into()),
             (10, _) => Asked::Elsewhere,
             (11..15, count) => Asked::Last(count.into()),

@@ -16,6 +16,8 @@ mod gate;
 #[cfg(test)]
 mod hub;
 #[cfg(test)]
+mod key_server;
+#[cfg(test)]
 #[cfg(feature = "acme")]
 mod pebble;
 
@@ -68,5 +70,7 @@ mod slow_consumer;
 mod stalled_worker;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod write_delay;

@@ -20,6 +20,7 @@ impl Files<'_> {
     /// Makes every path absolute to the directory, adds the keys of `api.keys_file`, and tells what cannot be used.
     pub(super) fn check(&self, config: &mut Config, report: &mut Report<'_>) {
         self.api_keys(config, report);
+        self.token_keys(config, report);
         for (index, listen) in config.listeners.iter_mut().enumerate() {
             let entry = KeyPath::of("listeners").index(index);
             if let ListenAddress::Unix(path) = &mut listen.address {
@@ -94,7 +95,7 @@ impl Files<'_> {
         }
     }
 
-    fn resolve(&self, path: &mut PathBuf) {
+    pub(super) fn resolve(&self, path: &mut PathBuf) {
         let joined = self.directory.join(&*path);
         // Absolute, so that it means the same wherever the process goes, and wherever `fanfare config` prints it to.
         // Only an empty path, or a working directory that is gone, has no absolute one.

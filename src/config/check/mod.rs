@@ -13,6 +13,7 @@ mod log;
 mod origins;
 mod paths;
 mod report;
+mod tokens;
 mod topics;
 
 pub(super) use files::Files;

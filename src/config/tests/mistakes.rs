@@ -336,3 +336,75 @@ fn files_that_issuing_needs_are_looked_at_when_the_configuration_is_read() {
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "reading a configuration makes nothing");
 }
+
+#[test]
+fn a_key_of_tokens_that_is_of_no_use_is_told_where_it_stands() {
+    let key = |keys: &str| format!("[[tokens.keys]]\n{keys}");
+    for (text, said, place) in [
+        ("algorithm = \"HS256\"", "`tokens.keys[0]`: exactly one of secret, secret_file, public_key", ":1:"),
+        ("algorithm = \"HS256\"\nsecret = \"\"", "`tokens.keys[0].secret`: the secret is empty", ":3:10"),
+        ("algorithm = \"RS256\"\nsecret = \"x\"", "RS256 takes a public key", ":3:10"),
+        ("algorithm = \"HS256\"\npublic_key = \"x\"", "HS256 takes a secret", ":3:14"),
+        ("algorithm = \"ES256\"\npublic_key = \"x\"", "`tokens.keys[0].public_key`: it is not PEM", ":3:14"),
+        ("algorithm = \"HS256\"\nsecret_file = \"nope\"", "`tokens.keys[0].secret_file`: ", ":3:15"),
+        ("algorithm = \"none\"\nsecret = \"x\"", "cannot be \"none\"", ":2:13"),
+        ("algorithm = \"HS265\"\nsecret = \"x\"", "did you mean \"HS256\"?", ":2:13"),
+        ("secret = \"x\"", "`tokens.keys[0]` has no `algorithm`", ":1:"),
+        ("algorithm = \"HS256\"\nsecret = \"x\"\nid = \"\"", "`tokens.keys[0].id` is empty", ":4:6"),
+    ] {
+        assert_says(&key(text), &[said, place]);
+    }
+    let one = "[[tokens.keys]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n";
+    let named = format!("{one}id = \"a\"\n");
+    assert_says(&format!("{named}{named}"), &["`tokens.keys[1].id`: another key has the id \"a\"", ":8:6"]);
+    assert_says(&one.repeat(65), &["`tokens.keys` has 65 entries", "at most 64"]);
+    super::config(&one.repeat(64));
+}
+
+#[test]
+fn rules_that_no_token_could_meet_and_urls_that_are_none_are_refused() {
+    assert_says("tokens.audience = \"\"", &["`tokens.audience` is empty", ":1:19"]);
+    assert_says("tokens.issuer = \"\"", &["`tokens.issuer` is empty"]);
+    assert_says("tokens.jwks_refresh = \"999ms\"", &["`tokens.jwks_refresh` is 999ms", "at least 1s"]);
+    assert_says("tokens.leeway = \"61m\"", &["`tokens.leeway` is 61m", "at most 1h"]);
+    super::config("tokens = { jwks_refresh = \"1s\", leeway = \"1h\" }");
+    for url in ["", "auth.example.com", "/jwks.json", "ftp://a.example/", "https://", "https://user:pass@a.example/"] {
+        assert_says(&format!("tokens.jwks_url = \"{url}\""), &["`tokens.jwks_url` is not the URL", ":1:19"]);
+    }
+    super::config("tokens.jwks_url = \"https://auth.example.com:8443/jwks.json?v=2\"");
+}
+
+#[test]
+fn secrets_of_tokens_are_never_shown_in_a_mistake_nor_in_the_configuration_in_force() {
+    for text in [
+        "[tokens]\nkeys = [{ algorithm = \"HS256\", secret = \"s3cret\", idd = \"a\" }]",
+        "[[tokens.keys]]\nalgorithm = \"HS256\"\nsecrte = \"s3cret\"",
+        "[[tokens.keys]]\nalgorithm = \"RS256\"\nsecret = \"s3cret\"",
+        "[tokens]\nkeys = [{ algorithm = \"HS257\", secret = \"s3cret\" }]",
+    ] {
+        let complaint = complaint(text);
+        assert!(!complaint.contains("s3cret") && complaint.contains(":"), "{complaint}");
+    }
+    let config = super::config("[[tokens.keys]]\nalgorithm = \"HS256\"\nsecret = \"s3cret\"");
+    let shown = config.to_toml();
+    assert!(!shown.contains("s3cret") && shown.contains("secret = \"(redacted)\""), "{shown}");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    super::config(&shown);
+}
+
+#[test]
+fn a_secret_that_can_be_guessed_and_keys_fetched_in_the_open_are_warned_of() {
+    let warnings = |text: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("fanfare.toml");
+        fs::write(&file, text).unwrap();
+        Config::load(Some(&file), std::iter::empty()).unwrap().warnings.join("\n")
+    };
+    let secret = |length| format!("[[tokens.keys]]\nalgorithm = \"HS256\"\nsecret = \"{}\"", "x".repeat(length));
+    assert!(warnings(&secret(31)).contains("toml:3:10: `tokens.keys[0].secret` has fewer than 32 bytes"));
+    assert_eq!(warnings(&secret(32)), "");
+    assert!(warnings("tokens.jwks_url = \"http://a.example/jwks\"").contains("is not https"));
+    for url in ["https://a.example/", "http://127.0.0.1:1/", "http://[::1]:1/", "http://localhost/"] {
+        assert_eq!(warnings(&format!("tokens.jwks_url = \"{url}\"")), "", "{url}");
+    }
+}

@@ -7,6 +7,7 @@ use crate::hub::naive::{Asked, NAMES, Step, WORKERS, run};
 fn asked() -> impl Strategy<Value = Asked> {
     prop_oneof![
         6 => (0..8_u64).prop_map(Asked::Back),
+        2 => (0..8_u64, 0..6_usize).prop_map(|(back, limit)| Asked::Within(back, limit)),
         1 => (1..3_u64).prop_map(Asked::Ahead),
         1 => Just(Asked::Elsewhere),
         2 => (0..8_usize).prop_map(Asked::Last),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::filter::{BadFilter, Filter};
 use super::json_field;
 use crate::hub::{Epoch, Offset};
 
@@ -149,6 +150,10 @@ pub struct Subscribe<'a> {
     /// The kind of delta it can apply; empty for none. See [`Subscribe::takes_fossil`].
     #[serde(borrow, deserialize_with = "json_field::text")]
     pub delta: Cow<'a, str>,
+    /// Which publications it wants, if not all; a filter that is none is to be answered by
+    /// [`ErrorCode::BadRequest`](super::ErrorCode::BadRequest).
+    #[serde(deserialize_with = "json_field::filter")]
+    pub tf: Option<Result<Filter, BadFilter>>,
     /// What the subscription could do, as bits: [`Subscribe::NUMERIC_CHANNELS`], [`Subscribe::REFUSE_UNRECOVERABLE`].
     #[serde(deserialize_with = "json_field::or_default")]
     pub flag: i64,

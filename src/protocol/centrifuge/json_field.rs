@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::command::ClaimedEpoch;
+use super::filter::{BadFilter, Filter};
 use crate::hub::Offset;
 
 type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
@@ -26,6 +27,19 @@ where
 /// A string.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
     Ok(or_default::<D, Text<'de>>(deserializer)?.0)
+}
+
+/// Strings in a list.
+pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cow<'de, str>>, D::Error> {
+    Ok(or_default::<D, Vec<Text<'de>>>(deserializer)?.into_iter().map(|text| text.0).collect())
+}
+
+/// A filter. One that is none is told to the subscriber as an error, and costs it only the subscription.
+pub(super) fn filter<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Result<Filter, BadFilter>>, D::Error> {
+    let value = <&RawValue>::deserialize(deserializer)?.get();
+    Ok((value != "null").then(|| Filter::from_json(value)))
 }
 
 /// The text of a value as it stands in the input. `null` is a value.

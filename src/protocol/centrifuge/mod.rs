@@ -11,10 +11,13 @@
 
 mod command;
 mod commands;
+mod decimal;
 mod disconnect_code;
 mod emulation;
 mod error_code;
 mod field_reader;
+mod filter;
+pub mod fossil;
 mod json_field;
 mod message_writer;
 mod payload;
@@ -33,6 +36,7 @@ pub use commands::{COMMAND_LIMIT, Commands, Malformed};
 pub use disconnect_code::DisconnectCode;
 pub use emulation::Emulation;
 pub use error_code::ErrorCode;
+pub use filter::{BadFilter, Filter};
 pub use payload::json_text;
 pub use publication::{ClientInfo, Data, Publication, Tags};
 pub use push::{Envelope, Push, push_push};

@@ -9,6 +9,7 @@ use super::command::{
 };
 use super::commands::Malformed;
 use super::field_reader::{Field, fields};
+use super::filter::Filter;
 use crate::hub::Offset;
 
 /// The messages of one command, by the place of their method in the order that decides between two.
@@ -95,6 +96,7 @@ impl<'a> Subscribe<'a> {
                 (10, field) => subscribe.recoverable = field.flag()?,
                 (11, field) => subscribe.join_leave = field.flag()?,
                 (12, field) => subscribe.delta = field.text()?,
+                (13, field) => subscribe.tf = Some(Filter::from_protobuf(field.bytes()?)),
                 (14, field) => subscribe.flag = field.number()?.cast_signed(),
                 (15, field) => subscribe.kind = field.number()? as i32,
                 _ => {}

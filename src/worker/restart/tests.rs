@@ -170,7 +170,7 @@ fn a_panic_over_a_letter_gives_back_its_charge_and_tells_all_to_reconnect() {
     drop(publisher);
     assert_balanced(&server, 4);
     let closed = &server.surface().counters.shards[0].closed[Protocol::Topic.index()];
-    assert_eq!(closed[CloseReason::WorkerRestarted.index()].get(), 12);
+    assert_eq!(closed.of(CloseReason::WorkerRestarted).get(), 12);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use super::super::message_writer::{MessageWriter, push_message};
 use super::schema::{self, without_zeros};
 use super::*;
 
+const TF: &str = r#"{"key":"lang","cmp":"eq","val":"en"}"#;
+
 /// JSON payloads, so that both formats can tell them.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -87,6 +89,7 @@ impl Parts {
             recoverable: self.flags[2],
             join_leave: self.flags[3],
             delta: (&*self.texts[2]).into(),
+            tf: self.flags[4].then(|| Filter::from_json(TF)),
             flag: self.numbers[1].cast_signed(),
             kind: self.numbers[2] as i32,
         }
@@ -206,6 +209,15 @@ fn write_subscribe(subscribe: &Subscribe<'_>, format: Format, fields: &mut Messa
     fields.flag("recoverable", 10, subscribe.recoverable);
     fields.flag("join_leave", 11, subscribe.join_leave);
     fields.text("delta", 12, &subscribe.delta);
+    match (&subscribe.tf, format) {
+        (None, _) => {}
+        (Some(_), Format::Json) => fields.payload("tf", 13, Some(TF.as_bytes())),
+        (Some(_), Format::Protobuf) => fields.message("tf", 13, |fields| {
+            fields.text("key", 2, "lang");
+            fields.text("cmp", 3, "eq");
+            fields.text("val", 4, "en");
+        }),
+    }
     signed(fields, format, "flag", 14, subscribe.flag);
     signed(fields, format, "type", 15, subscribe.kind.into());
 }

@@ -72,6 +72,17 @@ fn connect_and_all_subscriptions_come_in_one_frame() {
 }
 
 #[test]
+fn a_subscription_with_a_filter() {
+    let filtered = only(r#"{"id":2,"subscribe":{"channel":"ff:a","tf":{"key":"lang","cmp":"eq","val":"en"}}}"#);
+    let Method::Subscribe(Subscribe { tf: Some(Ok(filter)), .. }) = filtered.method else { panic!() };
+    assert!(filter.matches(|key| (key == "lang").then_some("en")));
+    assert!(!filter.matches(|key| (key == "lang").then_some("de")));
+    let unusable = only(r#"{"id":2,"subscribe":{"channel":"ff:a","tf":{"key":"lang","cmp":"is","val":"en"}}}"#);
+    let Method::Subscribe(subscribe) = unusable.method else { panic!() };
+    assert_eq!(subscribe.tf, Some(Err(BadFilter::UnknownComparison)));
+}
+
+#[test]
 fn other_commands() {
     let since = Since { offset: Offset(3), epoch: ClaimedEpoch::Of(Epoch(7)) };
     let history = History { channel: "hh:a".into(), limit: -1, ..History::default() };
