@@ -335,8 +335,8 @@ impl Refusal {
                  `trusted_proxies`, or did not begin with a PROXY header."
             }
             Self::HistoryUnavailable => {
-                "The topic has `history = { store = \"disk\" }`, and the file of `history.path` cannot be written: the disk is \
-                 full or fails. The log says what it said. Topics in memory are not affected."
+                "The topic has `history = { store = \"disk\" }`, and the file of `history.path` cannot be written, because the \
+                 disk is full or fails; the log says what it said, and topics in memory go on."
             }
             Self::TooManyTopics => "`limits.topics` are in memory; a topic stays while it has subscribers or history.",
             Self::BadMessage => {

@@ -126,7 +126,9 @@ impl Server {
         let hub = Hub::open(&config, mailboxes.collect(), started)?;
         let counters = Arc::new(Counters::new(workers));
         let demo = loaded.source == Source::Demo;
-        let surface = Arc::new(Surface::new(hub, Arc::clone(&config), counters, started, demo)?);
+        let surface = Surface::new(Arc::clone(&hub), Arc::clone(&config), counters, started, demo);
+        // Its threads hold it, and what they wait for will not come.
+        let surface = Arc::new(surface.inspect_err(|_| hub.close())?);
         let (draining, drained) = watch::channel(false);
         let placement = Arc::new(Placement::new(workers, config.limits.connections));
         let (ways, arrivals): (Vec<_>, Vec<_>) =
@@ -244,6 +246,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.drain();
+        self.surface.hub.close();
     }
 }
 

@@ -54,8 +54,8 @@ pub use settings::Config;
 pub use suggestion::nearest;
 pub use tokens::{TokenKey, Tokens};
 pub use topics::{
-    History, HistoryStore, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
-    TopicRules,
+    History, HistoryStore, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule,
+    TopicHook, TopicRules,
 };
 pub use units::{ByteSize, ParseUnitError, Span};
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Centrifuge, Compression, Endpoint, HistoryFile, HistoryStore, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse, Tokens,
-    TopicRules,
+    Api, Centrifuge, Compression, Endpoint, HistoryFile, HistoryStore, Limits, Listen, ListenAddress, Liveness, Log,
+    Page, Server, Sse, Tokens, TopicRules,
 };
 
 /// The whole configuration.

@@ -56,10 +56,12 @@ impl Cleaning {
 
     /// Looks at all topics: some 50 ns for each.
     fn begin(&mut self, store: &mut Store, known: &mut Known) -> Result<(), Failure> {
-        let content = |topic: &Weak<Topic>| topic.upgrade().map_or(0, |topic| {
-            let weight = topic.kept().1;
-            weight.content_bytes() as u64 + weight.publications as u64 * RECORD_BYTES
-        });
+        let content = |topic: &Weak<Topic>| {
+            topic.upgrade().map_or(0, |topic| {
+                let weight = topic.kept().1;
+                weight.content_bytes() as u64 + weight.publications as u64 * RECORD_BYTES
+            })
+        };
         let kept: u64 = known.values().map(content).sum();
         let gone = |epoch: &Epoch| known.get(epoch).is_none_or(|topic| topic.strong_count() == 0);
         let gone: Vec<Epoch> = store.topics().filter(gone).collect();

@@ -243,3 +243,74 @@ fn charge_bytes(draft: &Draft) -> usize {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::TopicName;
+
+    fn stage() -> (Arc<Hub>, Arc<Topic>, Disk) {
+        let config = Config::default();
+        let hub = Hub::new(&config, Vec::new());
+        let topic = hub.topic(&TopicName::new("disk").unwrap()).unwrap();
+        (hub, topic, Disk::new(&config))
+    }
+
+    fn offer(disk: &Disk, topic: &Arc<Topic>, text: &str) -> Option<Outcome> {
+        disk.publish(topic, Draft::text(text), Instant::now(), || Box::new(|_| {}))
+    }
+
+    #[test]
+    fn the_queue_takes_so_many_publications_and_so_many_bytes_and_no_more() {
+        let (_hub, topic, disk) = stage();
+        for _ in 0..QUEUE_COUNT {
+            assert!(offer(&disk, &topic, "").is_none());
+        }
+        assert!(matches!(offer(&disk, &topic, ""), Some(Outcome::Full { queue: Queue::Disk, .. })));
+        let Work::Group(group) = disk.next(Duration::ZERO) else { panic!("there is something") };
+        assert_eq!(group.len(), QUEUE_COUNT);
+        assert!(matches!(disk.next(Duration::ZERO), Work::Idle));
+        let megabyte = "x".repeat(1 << 20);
+        let taken = std::iter::repeat_with(|| offer(&disk, &topic, &megabyte)).take_while(Option::is_none).count();
+        assert_eq!(taken, QUEUE_BYTES / (1 << 20) - 1, "with what each costs besides");
+        // One that is larger than all of the queue is taken into an empty one.
+        drop(disk.next(Duration::ZERO));
+        assert!(offer(&disk, &topic, &"x".repeat(QUEUE_BYTES + 1)).is_none());
+    }
+
+    #[test]
+    fn a_full_queue_wakes_who_waits_when_it_is_taken() {
+        let (_hub, topic, disk) = stage();
+        while offer(&disk, &topic, "").is_none() {}
+        let (tell, told) = std::sync::mpsc::channel();
+        let worker = Arc::new(Mailbox::new(1, Box::new(move || tell.send(()).unwrap())));
+        assert!(worker.park());
+        disk.wake_when_roomy(&worker);
+        assert!(told.try_recv().is_err());
+        drop(disk.next(Duration::ZERO));
+        told.try_recv().expect("it is woken");
+        // Who comes too late to be told is woken at once.
+        worker.unpark();
+        assert!(worker.park());
+        disk.wake_when_roomy(&worker);
+        told.try_recv().expect("it is woken");
+    }
+
+    #[test]
+    fn a_failing_disk_takes_nothing_and_lets_nobody_wait() {
+        let (_hub, topic, disk) = stage();
+        let (tell, told) = std::sync::mpsc::channel();
+        let later = || -> Done { Box::new(move |outcome| tell.send(outcome).unwrap()) };
+        assert!(disk.publish(&topic, Draft::text("a"), Instant::now(), later).is_none());
+        disk.set_failing(true);
+        let unavailable =
+            |outcome: Option<Outcome>| matches!(outcome, Some(Outcome::Refused(Refusal::HistoryUnavailable)));
+        assert!(unavailable(offer(&disk, &topic, "b")));
+        disk.refuse(Vec::new());
+        assert!(unavailable(told.try_recv().ok()));
+        disk.set_failing(false);
+        assert!(offer(&disk, &topic, "c").is_none());
+        disk.close();
+        assert!(matches!(offer(&disk, &topic, "d"), Some(Outcome::Refused(Refusal::Draining))));
+    }
+}

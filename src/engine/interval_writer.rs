@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cleaning::Cleaning;
 use super::disk::{QUEUE_BYTES, lock};
-use super::sequencer::{Batch, Known, RETRY, end};
+use super::sequencer::{Batch, Known, RETRY, ShutOnPanic, end};
 use crate::hub::{Hub, Topic};
 use crate::store::{Record, Store};
 
@@ -76,6 +76,7 @@ impl Pending {
 /// Writes what comes, each `interval`.
 pub(super) fn write(hub: &Arc<Hub>, mut store: Store, mut known: Known, interval: Duration) {
     let Some(disk) = hub.disk() else { return };
+    let _shut = ShutOnPanic(disk);
     let mut cleaning = Cleaning::default();
     loop {
         let (records, is_last) = disk.pending.next(interval);
@@ -100,7 +101,9 @@ pub(super) fn write(hub: &Arc<Hub>, mut store: Store, mut known: Known, interval
                 disk.figures.failed();
                 tracing::debug!(%failure, "history still cannot be written");
                 if disk.pending.is_closing() {
-                    tracing::error!("history ends with publications that are not on disk; the next start begins new epochs");
+                    tracing::error!(
+                        "history ends with publications that are not on disk; the next start begins new epochs"
+                    );
                     return;
                 }
                 disk.pending.pause(RETRY);

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::cleaning::Cleaning;
 use super::disk::{Disk, Item, Work};
 use crate::hub::{Draft, Epoch, Extras, Hub, Offset, Outcome, Position, Queue, Receipt, Topic, TopicId, wall_micros};
+use crate::refusal::Refusal;
 use crate::store::{Entry, Failure, Record, Store};
 
 /// Without anything to do for so long, it looks for what can be cleaned away.
@@ -27,7 +28,8 @@ pub(super) fn known(topics: &[Arc<Topic>]) -> Known {
 /// `sync = "always"`: what waits is written in one commit, then delivered, then acknowledged.
 pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Known) {
     let Some(disk) = hub.disk() else { return };
-    let deliverer = Deliverer::new(hub, disk);
+    let _shut = ShutOnPanic(disk);
+    let mut deliverer = Deliverer::new(hub, disk);
     let mut cleaning = Cleaning::default();
     loop {
         let group = match disk.next(IDLE) {
@@ -39,20 +41,32 @@ pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Kn
             let mut tops: FxHashMap<TopicId, Offset> = FxHashMap::default();
             let wall = wall_micros();
             let mut batch = Batch::default();
+            let mut places = Vec::with_capacity(group.len());
             for item in &group {
                 let top = tops.entry(item.topic.id()).or_insert_with(|| item.topic.top());
                 top.0 += 1;
-                batch.push(&item.topic, *top, &item.draft, wall, &mut known);
+                let position = Position { epoch: item.topic.epoch(), offset: *top };
+                places.push(position);
+                batch.add(&item.topic, record(position, &item.draft, wall), &mut known);
             }
             if let Err(failure) = batch.append(&mut store, disk) {
                 give_up(disk, group, &failure);
                 wait_for_disk(disk, &mut store);
                 continue;
             }
-            for item in group {
+            for (item, position) in group.into_iter().zip(places) {
                 let Item { topic, draft, now, done } = item;
-                let outcome = deliverer.deliver(&topic, draft, now, tops[&topic.id()]);
-                done(outcome);
+                done(match deliverer.deliver(&topic, draft, now) {
+                    Some(outcome) => {
+                        debug_assert!(
+                            matches!(&outcome, Outcome::Accepted(receipt) if receipt.position == position),
+                            "it stands elsewhere than on disk: {outcome:?}, {position}"
+                        );
+                        outcome
+                    }
+                    // It is on disk: whoever comes back after the restart gets it.
+                    None => Outcome::Accepted(Receipt { position, receivers: 0 }),
+                });
             }
         }
         if let Err(failure) = cleaning.go_on(&mut store, &mut known, disk) {
@@ -66,7 +80,8 @@ pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Kn
 /// `sync = "100ms"`: what waits is delivered and acknowledged, and given to the thread that writes.
 pub(super) fn deliver_then_write(hub: &Arc<Hub>) {
     let Some(disk) = hub.disk() else { return };
-    let deliverer = Deliverer::new(hub, disk);
+    let _shut = ShutOnPanic(disk);
+    let mut deliverer = Deliverer::new(hub, disk);
     loop {
         let group = match disk.next(IDLE) {
             Work::Group(group) => group,
@@ -78,15 +93,15 @@ pub(super) fn deliver_then_write(hub: &Arc<Hub>) {
             let Item { topic, draft, now, done } = item;
             // Room first: what has its place must be written.
             if !disk.pending.wait_for_room(|| disk.is_failing()) {
-                done(Outcome::Refused(crate::refusal::Refusal::HistoryUnavailable));
+                done(Outcome::Refused(Refusal::HistoryUnavailable));
                 continue;
             }
             let written = draft.clone();
-            let outcome = deliverer.deliver(&topic, draft, now, Offset(u64::MAX));
-            if let Outcome::Accepted(Receipt { position, .. }) = &outcome {
+            let outcome = deliverer.deliver(&topic, draft, now);
+            if let Some(Outcome::Accepted(Receipt { position, .. })) = &outcome {
                 disk.pending.push(&topic, record(*position, &written, wall));
             }
-            done(outcome);
+            done(outcome.unwrap_or(Outcome::Refused(Refusal::Draining)));
         }
     }
 }
@@ -99,11 +114,6 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn push(&mut self, topic: &Arc<Topic>, offset: Offset, draft: &Draft, wall: u64, known: &mut Known) {
-        let position = Position { epoch: topic.epoch(), offset };
-        self.add(topic, record(position, draft, wall), known);
-    }
-
     pub(super) fn add(&mut self, topic: &Arc<Topic>, record: Record, known: &mut Known) {
         if !self.topics.contains_key(&topic.epoch()) {
             known.insert(topic.epoch(), Arc::downgrade(topic));
@@ -161,6 +171,19 @@ fn wait_for_disk(disk: &Disk, store: &mut Store) {
     tracing::info!("history can be written again; nothing that was acknowledged is missing");
 }
 
+/// Shuts the door when the thread that is behind it panics: nobody shall wait for it.
+pub(super) struct ShutOnPanic<'a>(pub(super) &'a Disk);
+
+impl Drop for ShutOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_failing(true);
+            self.0.refuse(Vec::new());
+            tracing::error!("the thread of the history on disk panicked: its topics take nothing until a restart");
+        }
+    }
+}
+
 /// Closes the store in order.
 pub(super) fn end(store: Store) {
     match store.close() {
@@ -175,37 +198,33 @@ struct Deliverer<'a> {
     disk: &'a Disk,
     /// Only to wait for room, with a time limit.
     runtime: tokio::runtime::Runtime,
+    /// At the end, some worker took nothing any more. From then on nothing is delivered: what came after it would stand
+    /// in its place.
+    has_given_up: bool,
 }
 
 impl<'a> Deliverer<'a> {
     fn new(hub: &'a Arc<Hub>, disk: &'a Disk) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        Self { hub, disk, runtime: runtime.expect("invariant: a runtime without sockets needs nothing") }
+        let runtime = runtime.expect("invariant: a runtime without sockets needs nothing");
+        Self { hub, disk, runtime, has_given_up: false }
     }
 
-    /// The outcome, when it is delivered; `at_most` is where it may stand.
-    fn deliver(&self, topic: &Arc<Topic>, draft: Draft, now: Instant, at_most: Offset) -> Outcome {
-        let mut draft = draft;
+    /// The outcome, when it is delivered; `None` if at the end it could not be.
+    fn deliver(&mut self, topic: &Arc<Topic>, mut draft: Draft, now: Instant) -> Option<Outcome> {
         let mut closing_since = None;
-        loop {
+        while !self.has_given_up {
             match self.hub.place(topic, draft, now) {
                 Outcome::Full { draft: back, queue } => {
                     draft = back;
-                    if self.disk.is_closing()
-                        && closing_since.get_or_insert_with(Instant::now).elapsed() > LAST_PATIENCE
-                    {
-                        let position = Position { epoch: topic.epoch(), offset: at_most };
-                        return Outcome::Accepted(Receipt { position, receivers: 0 });
-                    }
+                    self.has_given_up = self.disk.is_closing()
+                        && closing_since.get_or_insert_with(Instant::now).elapsed() > LAST_PATIENCE;
                     self.wait(queue);
                 }
-                Outcome::Accepted(receipt) => {
-                    debug_assert!(receipt.position.offset <= at_most, "it stands elsewhere than on disk");
-                    return Outcome::Accepted(receipt);
-                }
-                Outcome::Refused(refusal) => return Outcome::Refused(refusal),
+                outcome @ (Outcome::Accepted(_) | Outcome::Refused(_)) => return Some(outcome),
             }
         }
+        None
     }
 
     fn wait(&self, queue: Queue) {

@@ -192,9 +192,7 @@ impl Hub {
             return Some(Outcome::Refused(Refusal::Draining));
         }
         match &self.engine {
-            Engine::Disk(disk)
-                if self.node.keeps[topic.rules()].on_disk && draft.purpose() == Purpose::Publication =>
-            {
+            Engine::Disk(disk) if self.node.keeps[topic.rules()].on_disk && draft.purpose() == Purpose::Publication => {
                 disk.publish(topic, draft, now, later)
             }
             Engine::Memory | Engine::Disk(_) => Some(memory::publish(topic, draft, now, &self.node)),

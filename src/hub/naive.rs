@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Draft, Epoch, Hub, Joined, Letter, Mailbox, Outcome, Queue, Position, Publication, Recovery, Start, Topic, TopicName,
-    WorkerId,
+    Draft, Epoch, Hub, Joined, Letter, Mailbox, Outcome, Position, Publication, Queue, Recovery, Start, Topic,
+    TopicName, WorkerId,
 };
 use crate::config::{Config, History, Span, TopicRules};
 

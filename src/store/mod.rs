@@ -23,7 +23,7 @@ mod ledger;
 #[expect(clippy::module_inception, reason = "the store is the noun of this station")]
 mod store;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(fuzzing)]
 pub use chunk::fuzz;
 pub use entry::{Entry, Key, Record};
 pub use failure::{Failure, OpenError};

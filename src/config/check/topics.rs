@@ -52,7 +52,10 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         positive(&key, interval, report);
         if interval > LONGEST_SYNC {
             let mistake = Mistake::new(format!("`{key}` is {interval}"));
-            report.mistake(&key, mistake.remark(format!("at most {LONGEST_SYNC}: as much may be lost, and waits in memory")));
+            report.mistake(
+                &key,
+                mistake.remark(format!("at most {LONGEST_SYNC}: as much may be lost, and waits in memory")),
+            );
         }
     }
     unpublishable(config, report);
