@@ -31,5 +31,5 @@ pub(crate) enum Engine {
     /// Nowhere: the topics of this process are all there is.
     Memory,
     /// Those whose rules say so on disk, all others as before.
-    Disk(Disk),
+    Disk(Box<Disk>),
 }

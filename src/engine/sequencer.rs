@@ -115,10 +115,10 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn add(&mut self, topic: &Arc<Topic>, record: Record, known: &mut Known) {
-        if !self.topics.contains_key(&topic.epoch()) {
+        self.topics.entry(topic.epoch()).or_insert_with(|| {
             known.insert(topic.epoch(), Arc::downgrade(topic));
-            self.topics.insert(topic.epoch(), Arc::clone(topic));
-        }
+            Arc::clone(topic)
+        });
         self.entries.push(Entry::Publication(record));
     }
 

@@ -70,7 +70,7 @@ impl Hub {
         tracing::info!(path = %path.display(), bytes = std::fs::metadata(path).map_or(0, |file| file.len()), "reading history");
         let wall = wall_micros();
         let (store, kept) = Store::open(path, sync_mode(config.history.sync), wall)?;
-        let hub = Self::with(config, mailboxes, Engine::Disk(Disk::new(config)));
+        let hub = Self::with(config, mailboxes, Engine::Disk(Box::new(Disk::new(config))));
         hub.registry.epochs_begin_after(kept.last_epoch);
         let stopped = kept.stopped;
         let restored = hub.restore(kept, now, wall);

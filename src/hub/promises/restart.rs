@@ -79,7 +79,7 @@ fn other_rules_at_the_next_start_are_the_ones_that_count() {
     let directory = tempfile::tempdir().unwrap();
     let mut rules = config(directory.path(), 10, Sync::Always);
     let hub = open(&rules);
-    let old = (1..=5).map(|n| publish(&hub, "disk-a", &n.to_string())).last().unwrap();
+    let old = (1..=5).map(|n| publish(&hub, "disk-a", &n.to_string())).reduce(|_, later| later).unwrap();
     publish(&hub, "disk-b", "x");
     publish(&hub, "disk-c", "x");
     hub.close();
