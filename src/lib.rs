@@ -10,6 +10,7 @@
 //! | [`protocol`] | pure: publications to wire frames, per encoding |
 //! | [`hub`] | topics: registry, sequencing, interest, history |
 //! | [`fanout`] | pure: a worker's topic logs, cursors and outboxes |
+//! | [`hooks`] | the application's backend, asked and told over HTTP |
 //! | [`engine`] | where topics live beyond this process |
 //! | [`store`] | history on disk |
 //! | [`ws`] | pure: RFC 6455 and RFC 7692 bytes |
@@ -26,6 +27,7 @@ pub mod close_reason;
 pub mod config;
 pub mod engine;
 pub mod fanout;
+pub mod hooks;
 pub mod hub;
 pub mod identity;
 pub mod pages;

@@ -5,7 +5,7 @@ mod orders;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,9 @@ const ARRIVALS: usize = 4096;
 
 /// How often the files of certificates are looked at without being asked to. Whoever renews them does it days ahead.
 const CERTIFICATES: Duration = Duration::from_secs(30);
+
+/// Time for what the backend has still to be told when all connections are closed, if they took all of `server.drain`.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Descriptors that are not connections: listeners, pollers, log, files being served.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -86,6 +89,8 @@ pub struct Server {
     /// Taken away when it ends.
     _files: Vec<SocketFile>,
     draining: watch::Sender<bool>,
+    /// When the drain began.
+    drained_since: OnceLock<Instant>,
     shards: Vec<JoinHandle<io::Result<()>>>,
     /// Fetches the keys of tokens, until the drain. Not on a shard: one that is stuck must not keep the others from new keys.
     keys: Option<JoinHandle<()>>,
@@ -136,8 +141,15 @@ impl Server {
         let ways: Arc<[_]> = ways.into();
         let quiet: Arc<Quiet> = Arc::default();
         let cores = cores();
-        let mut server =
-            Self { surface: Arc::clone(&surface), addresses, _files: files, draining, shards: Vec::new(), keys: None };
+        let mut server = Self {
+            surface: Arc::clone(&surface),
+            addresses,
+            _files: files,
+            draining,
+            drained_since: OnceLock::new(),
+            shards: Vec::new(),
+            keys: None,
+        };
         if surface.verifier.fetches() {
             let started = fetch_keys(Arc::clone(&surface), drained.clone());
             server.keys = Some(started.map_err(|source| StartError::System { what: "fetching keys", source })?);
@@ -204,6 +216,7 @@ impl Server {
     /// Begins the drain: no more connections and publishes, what was acknowledged is delivered, everyone is asked to
     /// reconnect. Returns at once; calling it again changes nothing.
     pub fn drain(&self) {
+        self.drained_since.get_or_init(Instant::now);
         self.surface.hub.drain();
         self.draining.send_replace(true);
         // A worker without tasks sleeps in its poller, where only its bell reaches it.
@@ -215,7 +228,8 @@ impl Server {
         self.shards.iter().any(JoinHandle::is_finished)
     }
 
-    /// Waits for all shards to end, which they do after [`Server::drain`].
+    /// Waits for all shards to end, which they do after [`Server::drain`], and then until the backend has confirmed what
+    /// it was told: for what is left of `server.drain`, and for a second at least.
     ///
     /// # Errors
     /// The first shard that failed; the others were drained.
@@ -239,6 +253,9 @@ impl Server {
         {
             tracing::error!("fetching the keys of tokens panicked; see the log above");
         }
+        let now = Instant::now();
+        let began = self.drained_since.get().copied().unwrap_or(now);
+        self.surface.hooks.end((began + self.surface.config.server.drain.0).max(now + LAST_WORDS));
         result
     }
 }

@@ -9,6 +9,7 @@ use hyper::{Method, Version};
 use super::origin::Origins;
 use crate::api::{self, Reach, Route, Surface, Wanted};
 use crate::config::{Compression, PublishRule};
+use crate::hooks::Passed;
 use crate::hub::{Position, Start, TopicName};
 use crate::protocol::centrifuge::{Envelope, Format, Transport};
 use crate::protocol::{Encoding, Shape};
@@ -51,7 +52,9 @@ pub(crate) fn decide(surface: &Surface, reach: &Reach, head: &Parts) -> Decision
         Route::Centrifuge(envelope) if wants_socket => {
             let agreed = check(head, &reach.origins).and_then(|()| agree(reach, head));
             agreed.map(|compression| {
-                client_socket(envelope, query(head), offers(&head.headers, PROTOBUF_SUBPROTOCOL), compression)
+                let speaks_protobuf = offers(&head.headers, PROTOBUF_SUBPROTOCOL);
+                let passed = surface.hooks.pass(&head.headers, []);
+                client_socket(envelope, query(head), speaks_protobuf, passed, compression)
             })
         }
         Route::Topic(_) | Route::Endpoint(_) | Route::Centrifuge(_) => return Decision::Plain,
@@ -121,6 +124,7 @@ pub(super) fn client_socket(
     envelope: Envelope,
     query: &str,
     speaks_protobuf: bool,
+    passed: Passed,
     compression: Option<Agreement>,
 ) -> Opening {
     let asks = |pair: &str| matches!(pair, "cf_protocol=protobuf" | "format=protobuf");
@@ -128,7 +132,7 @@ pub(super) fn client_socket(
         true => Format::Protobuf,
         false => Format::Json,
     };
-    Opening::Client { shape: Shape::new(Transport::WebSocket(format), envelope), compression }
+    Opening::Client { shape: Shape::new(Transport::WebSocket(format), envelope), passed, compression }
 }
 
 /// Whether a client offers a subprotocol.

@@ -18,6 +18,7 @@ use crate::accept::origin::{BadOrigin, Origins};
 use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
+use crate::hooks::{Hooks, HooksError};
 use crate::hub::Hub;
 use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
@@ -41,6 +42,8 @@ pub struct Surface {
     pub started: Instant,
     /// No configuration file was given: details of refusals may be shown.
     pub demo: bool,
+    /// The way to the application's backend; there is one even where no hook has a URL.
+    pub hooks: Arc<Hooks>,
     /// Which path is what.
     pub routes: Routes,
     /// Files and texts.
@@ -95,10 +98,14 @@ pub enum SurfaceError {
     /// Tokens cannot be verified as configured.
     #[error(transparent)]
     Tokens(#[from] VerifierError),
+    /// The hooks cannot work as configured.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
 }
 
 impl Surface {
-    /// Prepares everything: compiles origins and routes, resolves the pages. Blocks on files.
+    /// Prepares everything: compiles origins and routes, resolves the pages, starts the thread of the hooks if there are
+    /// any. Blocks on files.
     pub fn new(
         hub: Arc<Hub>,
         config: Arc<Config>,
@@ -123,6 +130,7 @@ impl Surface {
         let since_start = started.elapsed();
         let now_unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
+            hooks: Arc::new(Hooks::start(&config.hooks)?),
             routes: Routes::new(&config),
             pages: Pages::new(&config)?,
             keys: ApiKeys::new(&config.api),

@@ -56,6 +56,11 @@ impl fmt::Display for Overview<'_> {
         for one in &config.pages {
             table.row("pages", page(one))?;
         }
+        for (hook, url) in config.hooks.urls() {
+            if let Some(url) = url {
+                table.row("hooks", format!("{hook}  {}", url.without_query()))?;
+            }
+        }
         if config.server.try_it_page && !config.pages.iter().any(|page| page.path == "/") {
             table.row("pages", "/  the try-it page".to_owned())?;
         }
@@ -191,5 +196,14 @@ mod tests {
         ] {
             assert!(shown.contains(said), "no {said:?} in:\n{shown}");
         }
+    }
+
+    #[test]
+    fn hooks_are_told_with_their_url_and_no_secret_of_it() {
+        let text = "[hooks]\nconnect = \"https://app.example.com/hooks?key=s3cret\"";
+        let config = Config::from_toml(text, std::path::Path::new("")).unwrap();
+        let loaded = Loaded { config, source: Source::Demo, warnings: Vec::new() };
+        let shown = Overview { loaded: &loaded, cores: 4 }.to_string();
+        assert!(shown.contains("hooks          connect  https://app.example.com/hooks\n"), "{shown}");
     }
 }

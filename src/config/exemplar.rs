@@ -6,9 +6,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, HistoryFile, Limits, Listen,
-    ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens, TopicHook,
-    TopicRules,
+    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, HistoryFile, Hooks, Limits,
+    Listen, ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens,
+    TopicHook, TopicRules,
 };
 use crate::identity::Algorithm;
 
@@ -43,6 +43,7 @@ fn collect(table: &toml::Table, prefix: &str, keys: &mut Vec<String>) {
 
 fn exemplar() -> Config {
     let some = |text: &str| Some(text.to_owned());
+    let hook = || Some("https://app.example.com/hooks".parse().expect("invariant: it is a URL"));
     let Config {
         server,
         liveness,
@@ -51,6 +52,7 @@ fn exemplar() -> Config {
         centrifuge,
         history,
         tokens,
+        hooks,
         sse,
         compression,
         log,
@@ -64,6 +66,7 @@ fn exemplar() -> Config {
     let Limits { .. } = limits;
     let HistoryFile { path, sync } = history;
     let Tokens { keys: _, jwks_url: _, jwks_refresh, audience: _, issuer: _, leeway } = tokens;
+    let Hooks { timeout, concurrency, queue, answer, coalesce, .. } = hooks;
     let Sse { retry } = sse;
     let Compression { enabled, level: effort, threshold } = compression;
     let Log { level, format } = log;
@@ -103,6 +106,26 @@ fn exemplar() -> Config {
             audience: some("push"),
             issuer: some("https://auth.example.com"),
             leeway,
+        },
+        hooks: Hooks {
+            connect: hook(),
+            refresh: hook(),
+            subscribe: hook(),
+            publish: hook(),
+            sub_refresh: hook(),
+            rpc: hook(),
+            unsubscribe: hook(),
+            disconnect: hook(),
+            timeout,
+            concurrency,
+            queue,
+            answer,
+            headers: vec!["cookie".to_owned()],
+            emulated_headers: vec!["authorization".to_owned()],
+            secret: some("secret"),
+            secret_file: Some("secret.txt".into()),
+            ca_file: Some("authorities.pem".into()),
+            coalesce,
         },
         sse: Sse { retry },
         compression: Compression { enabled, level: effort, threshold },

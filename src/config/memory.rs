@@ -93,9 +93,26 @@ impl Config {
                     "fixed",
                     if self.keeps_on_disk() { TO_DISK } else { ByteSize(0) },
                 ),
+                item(
+                    "calls of hooks, their answers, and what waits for them",
+                    "hooks.concurrency × (hooks.answer + 2 × limits.message + limits.header) + 2 × hooks.queue",
+                    self.hooks_bound(),
+                ),
                 item("answers and files being sent over HTTP", "fixed", ANSWERS),
             ],
         }
+    }
+
+    /// Nothing, if no hook has a URL. Messages travel in base64, which is a third longer.
+    fn hooks_bound(&self) -> ByteSize {
+        if !self.hooks.any() {
+            return ByteSize(0);
+        }
+        let limits = &self.limits;
+        let sent = limits.message.0.saturating_mul(2).saturating_add(limits.header.0);
+        let call = ByteSize(self.hooks.answer.0.saturating_add(sent));
+        let waiting = self.hooks.queue.0.saturating_mul(2);
+        ByteSize(times(call, self.hooks.concurrency).0.saturating_add(waiting))
     }
 
     /// Nothing, if no topic keeps anything.
@@ -130,6 +147,14 @@ mod tests {
         assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 192));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
         assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 50 + 192));
+        config.hooks.rpc = Some("http://127.0.0.1:1/".parse().unwrap());
+        config.hooks.concurrency = 2;
+        config.hooks.answer = ByteSize::mib(1);
+        config.hooks.queue = ByteSize::mib(3);
+        config.limits.header = ByteSize::mib(1);
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 16 + 8 + 100 + 50 + 192 + 2 * 4 + 6));
+        config.hooks.rpc = None;
+        config.limits.header = ByteSize::kib(16);
         config.compression.enabled = true;
         let longer = 16 * (128 * 1024 + 64);
         assert_eq!(config.memory_bound(4).total(), ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 100 + 50 + 192).0 + longer));

@@ -40,6 +40,9 @@ pub struct Topic {
     in_budget: AtomicBool,
     /// [`Idle`] has an entry of this topic (or holds it in hand): it must if nobody needs the topic.
     in_idle: AtomicBool,
+    /// The last that was delivered was not kept: nothing can be told as what differs from it. Like the two before part of the
+    /// state.
+    has_passed: AtomicBool,
     /// Written under the lock, so that it is exact there; read without it elsewhere.
     subscribers: AtomicU32,
     state: Mutex<State>,
@@ -65,6 +68,7 @@ impl Topic {
             rules,
             in_budget: AtomicBool::new(false),
             in_idle: AtomicBool::new(true),
+            has_passed: AtomicBool::new(false),
             subscribers: AtomicU32::new(0),
             state: Mutex::new(state),
         }
@@ -99,7 +103,8 @@ impl Topic {
     /// workers, or does nothing at all if one of those has no room.
     pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, node: &Node) -> Outcome {
         let charge_bytes = draft.charge_bytes();
-        let is_numbered = draft.purpose == Purpose::Publication;
+        let purpose = draft.purpose;
+        let is_numbered = purpose == Purpose::Publication;
         let is_kept = is_numbered && node.keeps[self.rules()].keeps();
         let retained = is_kept.then(|| (draft.kind, draft.payload(), draft.extras.clone()));
         let mut prepared = Some(Prepared::new(self, draft, now));
@@ -111,7 +116,12 @@ impl Topic {
         }
         // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
         let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + u64::from(is_numbered)) };
-        let displaced = self.place(&mut state, position, &mut prepared, retained, now, node);
+        let has_passed = match purpose {
+            Purpose::Publication => self.has_passed.swap(false, Ordering::Relaxed),
+            Purpose::Passing => self.has_passed.swap(true, Ordering::Relaxed),
+            Purpose::Join | Purpose::Leave => false,
+        };
+        let displaced = self.place(&mut state, position, &mut prepared, retained, !has_passed, now, node);
         let receipt = Receipt { position, receivers: self.subscribers() };
         let interested = state.interest.clone();
         drop(state);
@@ -132,6 +142,7 @@ impl Topic {
         position: Position,
         prepared: &mut Option<Prepared>,
         retained: Option<(Kind, Bytes, Option<Arc<Extras>>)>,
+        may_differ: bool,
         now: Instant,
         node: &Node,
     ) -> SmallVec<[Retained; 2]> {
@@ -141,7 +152,7 @@ impl Topic {
         let mut previous = None;
         if let Some((kind, payload, extras)) = retained {
             let keep = node.keeps[self.rules()];
-            if keep.delta {
+            if keep.delta && may_differ {
                 previous = state.history().newest(last).map(|newest| newest.payload.clone());
             }
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));

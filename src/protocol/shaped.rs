@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::centrifuge::{Batch, ClientInfo, Data, Format, Publication, Push, json_text};
+use super::centrifuge::{Batch, ClientInfo, Data, Format, Publication, Push, fossil, json_text};
 use super::content::{About, Content};
-use super::filter_stub::fossil;
 use super::shape::{Deltas, Shape};
 use crate::hub::{Member, Offset};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::fanout::LogId;
+use crate::hooks::Passed;
 use crate::hub::{ClientId, Member, Topic};
 use crate::protocol::centrifuge::{DisconnectCode, Method};
 
@@ -27,6 +28,10 @@ pub struct Client {
     pub expires: Option<Expiry>,
     /// Its token's own name, if it has one, and when it was issued: for who revokes tokens.
     pub token: Option<Box<TokenMark>>,
+    /// What of its request's headers the backend is shown.
+    pub passed: Passed,
+    /// The backend was asked whether it may stay, and has not answered.
+    pub is_asked_about: bool,
     /// In the order of subscribing, roughly: a gap is filled with the last.
     pub subscriptions: Vec<Subscription>,
 }
@@ -86,6 +91,8 @@ pub struct Subscription {
     pub member: Option<Arc<Member>>,
     /// When its time is over.
     pub expires: Option<Expiry>,
+    /// The backend was asked whether it may stay, and has not answered.
+    pub is_asked_about: bool,
 }
 
 impl Client {
@@ -100,6 +107,8 @@ impl Client {
             meta: Bytes::new(),
             expires: None,
             token: None,
+            passed: Passed::default(),
+            is_asked_about: false,
             subscriptions: Vec::new(),
         }
     }
@@ -206,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_client_is_small() {
-        assert!(size_of::<Client>() <= 184, "{}", size_of::<Client>());
+        assert!(size_of::<Client>() <= 200, "{}", size_of::<Client>());
         assert!(size_of::<Subscription>() <= 48, "{}", size_of::<Subscription>());
     }
 }

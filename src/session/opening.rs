@@ -1,5 +1,6 @@
 //! What a handshake decided: the beginning of a session.
 
+use crate::hooks::Passed;
 use crate::hub::{Start, TopicName};
 use crate::protocol::{Encoding, Shape};
 use crate::ws::Agreement;
@@ -34,6 +35,8 @@ pub enum Opening {
     Client {
         /// How what it gets looks.
         shape: Shape,
+        /// Headers of its request that the application's backend is shown.
+        passed: Passed,
         /// What was agreed on about compression.
         compression: Option<Agreement>,
     },

@@ -1,16 +1,20 @@
 //! From `connect` to a client that is in.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
 use super::asking::{About, Answer};
-use super::conversation::{Done, is_pending, refused};
+use super::conversation::{Done, is_pending};
+use super::judging;
 use super::orders::place_of;
 use super::subscription::Wanted;
 use super::worker::Worker;
+use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
+use crate::hooks::Hook;
 use crate::hub::{Entered, Offset, TopicName, Whereabouts};
+use crate::identity::Checked;
 use crate::protocol::centrifuge::{
-    Batch, ClaimedEpoch, Connect, ConnectResult, DisconnectCode, Envelope, ErrorCode, Push, Reply, SubscribeResult,
+    Batch, ClaimedEpoch, Connect, ConnectResult, DisconnectCode, Envelope, Push, Reply, SubscribeResult,
 };
 use crate::session::{Admission, Expiry, Grant, Stage, Subscribed, Wish};
 
@@ -46,30 +50,70 @@ impl Worker {
         replies: &mut Batch,
     ) -> Done {
         let coming = Coming::of(connect);
+        let surface = Arc::clone(&self.seat.surface);
         if connect.token.is_empty() {
-            if !self.seat.surface.config.centrifuge.anonymous {
+            if surface.hooks.is_on(Hook::Connect) {
+                self.note_connecting(id);
+                self.ask_to_connect(id, command, About::Connect(Box::new(coming)), connect);
+                return Done::Waits;
+            }
+            if !surface.config.centrifuge.anonymous {
                 tracing::debug!(connection = %id, "no token, and centrifuge.anonymous is false");
                 return self.disconnect_client(id, DisconnectCode::BadRequest);
             }
             return self.admit_client(id, command, &coming, Admission::default(), replies);
         }
-        refused(replies, command, ErrorCode::Internal)
+        let now_unix = Self::now_unix();
+        match surface.verifier.connection(&connect.token, now_unix) {
+            Checked::Now(verdict) => {
+                let answer = judging::admitted(&surface, &connect.token, verdict, now_unix);
+                self.take_admission(id, command, &coming, answer, replies)
+            }
+            Checked::Later(pending) => {
+                self.note_connecting(id);
+                let ask = self.await_answer(id, command, About::Connect(Box::new(coming)));
+                let token = connect.token.clone().into_owned();
+                self.await_verdict(ask, pending, move |verdict| {
+                    judging::admitted(&surface, &token, verdict, Self::now_unix())
+                });
+                Done::Waits
+            }
+        }
+    }
+
+    /// Somebody is asked about a client; what else it says waits until there is an answer.
+    fn note_connecting(&mut self, id: ConnectionId) {
+        if let Some(client) = self.clients.get_mut(id.index) {
+            client.stage = Stage::Connecting;
+        }
+    }
+
+    /// Lets a client in, or not.
+    fn take_admission(
+        &mut self,
+        id: ConnectionId,
+        command: u32,
+        coming: &Coming,
+        answer: Answer,
+        replies: &mut Batch,
+    ) -> Done {
+        match answer {
+            Answer::Admitted(admission) => self.admit_client(id, command, coming, admission, replies),
+            Answer::Error { code, message, temporary } => {
+                self.refuse_client(id, command, &Reply::Error { code, message: &message, temporary }, replies)
+            }
+            Answer::Disconnect { code, reason } => self.disconnect_for(id, code, &reason),
+            Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) | Answer::Prolonged(..) => {
+                self.disconnect_client(id, DisconnectCode::Internal)
+            }
+        }
     }
 
     /// Whoever was asked about a client has answered.
     pub(super) fn connect_answered(&mut self, id: ConnectionId, command: u32, coming: Coming, answer: Answer) {
         let Some(shape) = self.shape_of(id) else { return };
         let mut replies = Batch::new(shape.transport(), 256);
-        let _ = match answer {
-            Answer::Admitted(admission) => self.admit_client(id, command, &coming, admission, &mut replies),
-            Answer::Error { code, message, temporary } => {
-                self.refuse_client(id, command, &Reply::Error { code, message: &message, temporary }, &mut replies)
-            }
-            Answer::Disconnect { code, reason } => self.disconnect_by_backend(id, code, &reason),
-            Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) | Answer::Prolonged(..) => {
-                self.disconnect_client(id, DisconnectCode::Internal)
-            }
-        };
+        let _ = self.take_admission(id, command, &coming, answer, &mut replies);
         self.fanout.reply(id, replies.finish());
         self.resume_commands(id);
     }
@@ -174,22 +218,10 @@ impl Worker {
         name.inspect_err(|error| tracing::debug!(user, %error, "no personal topic")).ok()
     }
 
-    /// A disconnect that the application's backend wants, with its own words.
-    pub(super) fn disconnect_by_backend(&mut self, id: ConnectionId, code: u16, reason: &str) -> Done {
-        self.close_with(id, crate::close_reason::CloseReason::Ordered, code, reason);
+    /// Ends a connection as an answer has it: with a code of the protocol, or with one of the application's own.
+    pub(super) fn disconnect_for(&mut self, id: ConnectionId, code: u16, reason: &str) -> Done {
+        let own = DisconnectCode::ALL.into_iter().find(|one| one.code() == code);
+        self.close_with(id, own.map_or(CloseReason::Ordered, CloseReason::Client), code, reason);
         Done::Ended
     }
-
-    /// The answer to a question about a client is awaited: what else it says waits, too.
-    pub(super) fn ask_about_client(&mut self, id: ConnectionId, command: u32, coming: Coming) -> super::asking::AskId {
-        if let Some(client) = self.clients.get_mut(id.index) {
-            client.stage = Stage::Connecting;
-        }
-        self.await_answer(id, command, About::Connect(Box::new(coming)))
-    }
-}
-
-/// Bytes of JSON or whatever it is, kept.
-pub(super) fn kept(data: Option<&[u8]>) -> Bytes {
-    data.map_or_else(Bytes::new, Bytes::copy_from_slice)
 }

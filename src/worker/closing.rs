@@ -16,6 +16,7 @@ use super::worker::{Due, Worker};
 use super::writing::send;
 use crate::close_reason::CloseReason;
 use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members, Sent};
+use crate::hooks::Gone;
 use crate::hub::Topic;
 use crate::protocol::centrifuge::{Envelope, Format, Push, Transport};
 use crate::protocol::sse::{self, Delimiting};
@@ -198,20 +199,31 @@ impl Worker {
             self.leave_log(parted.log, parted.left);
         }
         if let Some(client) = self.clients.remove(id.index) {
-            self.forget_client(id, *client);
+            self.forget_client(&client, connection.session, reason);
         }
         tracing::debug!(connection = %id, reason = reason.label(), "closed");
         self.say_farewell(id, connection.session, reason, topic);
     }
 
     /// Others see a client no more.
-    pub(super) fn forget_client(&mut self, id: ConnectionId, client: Client) {
-        if client.stage == Stage::Connected && !client.user.is_empty() {
+    fn forget_client(&mut self, client: &Client, session: Session, reason: CloseReason) {
+        let Session::Client { shape } = session else { return };
+        if client.stage != Stage::Connected {
+            return;
+        }
+        if !client.user.is_empty() {
             self.seat.surface.hub.directory().leave(&client.user, client.id);
         }
+        let (code, text) = match reason.for_client() {
+            Some(code) => (code.code(), code.reason()),
+            None => (reason.code(), reason.text()),
+        };
         for subscription in &client.subscriptions {
-            self.say_gone(id, subscription);
+            self.say_gone(subscription);
+            let name = subscription.topic.name().as_str();
+            self.tell_gone(client, shape, Gone::Subscription(name), code, text);
         }
+        self.tell_gone(client, shape, Gone::Connection, code, text);
     }
 
     fn say_farewell(&mut self, id: ConnectionId, session: Session, reason: CloseReason, topic: Option<Arc<Topic>>) {

@@ -121,7 +121,7 @@ impl Worker {
             Method::Rpc(rpc) => self.rpc(id, number, &rpc, replies),
             // There is nobody to send it to.
             Method::Send(_) => self.disconnect_client(id, DisconnectCode::NotAvailable),
-            Method::Refresh(refresh) => self.refresh_client(id, number, &refresh.token, replies),
+            Method::Refresh(refresh) => self.refresh_client(id, number, &refresh.token),
             Method::SubRefresh(refresh) => self.refresh_subscription(id, number, &refresh, replies),
             Method::Ping => self.disconnect_client(id, DisconnectCode::BadRequest),
         }

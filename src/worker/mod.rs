@@ -21,6 +21,7 @@
 //! | `held` | input that waits for room in a mailbox |
 //! | `conversation` | clients of the Centrifuge protocol: commands in, replies out |
 //! | `admission`, `subscription`, `request`, `expiry` | what their commands do |
+//! | `judging`, `hooking` | their tokens, and what the application says of them |
 //! | `asking`, `orders` | what others answer for them, or want of them |
 //! | `newcomers`, `filtered` | subscribers with deltas or filters |
 //! | `pacing`, `bucket` | how fast one connection may talk |
@@ -42,7 +43,9 @@ mod expiry;
 mod filtered;
 mod greeting;
 mod held;
+mod hooking;
 mod http_task;
+mod judging;
 mod lifetime;
 pub mod liveness;
 mod membership;

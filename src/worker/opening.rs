@@ -18,6 +18,7 @@ use crate::accept::http::Opened;
 use crate::admin::counters::Protocol;
 use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, Join, LogId, RulesId};
+use crate::hooks::Passed;
 use crate::hub::{ClientId, Joined, Outcome, Recovery, Start, Topic, TopicName};
 use crate::protocol::{self, Encoding, Notice, sse};
 use crate::refusal::Refusal;
@@ -108,7 +109,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => self.open_endpoint(id, usize::from(index)),
             Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
-            Opening::Client { .. } => self.open_client(id),
+            Opening::Client { passed, .. } => self.open_client(id, passed),
         };
         if let Err(refusal) = begun {
             tracing::warn!(code = refusal.code(), "a connection cannot join its topic");
@@ -163,8 +164,9 @@ impl Worker {
     }
 
     /// A client of the Centrifuge protocol, which has not said who it is.
-    fn open_client(&mut self, id: ConnectionId) -> Result<(), Refusal> {
-        self.clients.insert(id.index, Box::new(Client::new(ClientId::random())));
+    fn open_client(&mut self, id: ConnectionId, passed: Passed) -> Result<(), Refusal> {
+        let client = Client { passed, ..Client::new(ClientId::random()) };
+        self.clients.insert(id.index, Box::new(client));
         self.schedule_connect_timeout(id);
         Ok(())
     }

@@ -66,9 +66,9 @@ pub(crate) struct Orders {
     ways: Box<[(Sender<Order>, Receiver<Order>)]>,
 }
 
-/// A worker has as many orders as may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooManyOrders;
+/// A worker has as many orders as may wait; this one is given back.
+#[derive(Debug)]
+pub(crate) struct TooManyOrders(pub(crate) Order);
 
 impl Orders {
     /// The ways to this many workers.
@@ -86,7 +86,7 @@ impl Orders {
     /// # Errors
     /// If too many wait for it already.
     pub(crate) fn give(&self, worker: WorkerId, order: Order) -> Result<(), TooManyOrders> {
-        self.ways[worker.index()].0.try_send(order).map_err(|_| TooManyOrders)?;
+        self.ways[worker.index()].0.try_send(order).map_err(|refused| TooManyOrders(refused.into_inner()))?;
         self.hub.mailbox(worker).wake();
         Ok(())
     }

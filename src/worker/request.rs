@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::asking::Answer;
+use super::asking::{About, Answer};
 use super::conversation::{Done, kind_of, refused};
+use super::judging;
 use super::orders::Order;
 use super::worker::Worker;
 use crate::config::{History as Keep, TopicRules};
 use crate::fanout::ConnectionId;
+use crate::hooks::Hook;
 use crate::hub::{self, Draft, Extras, Joined, Member, Offset, Outcome, Position, Receipt, Recovery, Start, TopicName};
+use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClientInfo, DisconnectCode, ErrorCode, History, HistoryResult, Publish, Reply, Rpc, SubRefresh,
 };
@@ -51,8 +54,11 @@ impl Worker {
                 self.seat.surface.counters.reject_client(Refusal::PublishNotAllowed);
                 refused(replies, command, error)
             }
-            Ok(Permission::Granted) => self.publish_for_client(id, command, &name, data, replies),
-            Ok(Permission::ByHook | Permission::ByToken) => refused(replies, command, ErrorCode::NotAvailable),
+            Ok(Permission::Granted) => self.publish_for_client(id, command, &name, data, true, replies),
+            Ok(Permission::ByHook | Permission::ByToken) => {
+                self.ask_to_publish(id, command, name, data);
+                Done::On
+            }
         }
     }
 
@@ -62,6 +68,7 @@ impl Worker {
         command: u32,
         name: &TopicName,
         data: &[u8],
+        is_kept: bool,
         replies: &mut Batch,
     ) -> Done {
         let hub = Arc::clone(&self.seat.surface.hub);
@@ -75,6 +82,7 @@ impl Worker {
         };
         let extras = Extras { publisher: Some(member_of(client, name)), ..Extras::default() };
         let draft = Draft::new(kind_of(shape.format(), data), data).with_extras(Arc::new(extras));
+        let draft = if is_kept { draft } else { draft.passing() };
         match hub.publish(&topic, draft, self.now, || self.answer_later(id, Some(command))) {
             Some(Outcome::Accepted(_)) => {
                 self.seat.surface.counters.published_client.add(1);
@@ -149,15 +157,15 @@ impl Worker {
         let Some(shape) = self.shape_of(id) else { return };
         let mut replies = Batch::new(shape.transport(), 64);
         let done = match answer {
-            Answer::Publish { data: other, skip_history: _ } => {
+            Answer::Publish { data: other, skip_history } => {
                 let data = other.unwrap_or_else(|| data.clone());
-                self.publish_for_client(id, command, name, &data, &mut replies)
+                self.publish_for_client(id, command, name, &data, !skip_history, &mut replies)
             }
             Answer::Error { code, message, temporary } => {
                 replies.reply(command, &Reply::Error { code, message: &message, temporary });
                 Done::On
             }
-            Answer::Disconnect { code, reason } => self.disconnect_by_backend(id, code, &reason),
+            Answer::Disconnect { code, reason } => self.disconnect_for(id, code, &reason),
             Answer::Admitted(_) | Answer::Granted(_) | Answer::Value(_) | Answer::Prolonged(..) => {
                 refused(&mut replies, command, ErrorCode::Internal)
             }
@@ -302,8 +310,11 @@ impl Worker {
 
     /// A client calls a procedure of the backend.
     pub(super) fn rpc(&mut self, id: ConnectionId, command: u32, rpc: &Rpc<'_>, replies: &mut Batch) -> Done {
-        let _ = (id, rpc);
-        refused(replies, command, ErrorCode::NotAvailable)
+        if !self.seat.surface.hooks.is_on(Hook::Rpc) {
+            return refused(replies, command, ErrorCode::NotAvailable);
+        }
+        self.ask_to_call(id, command, &rpc.method, rpc.data);
+        Done::On
     }
 
     /// A procedure of the backend has returned.
@@ -314,7 +325,7 @@ impl Worker {
                 self.reply_to(id, command, &Reply::Error { code, message: &message, temporary });
             }
             Answer::Disconnect { code, reason } => {
-                let _ = self.disconnect_by_backend(id, code, &reason);
+                let _ = self.disconnect_for(id, code, &reason);
             }
             Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Prolonged(..) => {
                 self.reply_to(id, command, &Reply::from(ErrorCode::Internal));
@@ -323,9 +334,27 @@ impl Worker {
     }
 
     /// A client brings a new token for its connection.
-    pub(super) fn refresh_client(&mut self, id: ConnectionId, command: u32, token: &str, replies: &mut Batch) -> Done {
-        let _ = (id, token);
-        refused(replies, command, ErrorCode::NotAvailable)
+    pub(super) fn refresh_client(&mut self, id: ConnectionId, command: u32, token: &str) -> Done {
+        if token.is_empty() {
+            return self.disconnect_client(id, DisconnectCode::BadRequest);
+        }
+        let Some(user) = self.clients.get(id.index).map(|client| client.user.clone()) else { return Done::Ended };
+        let surface = Arc::clone(&self.seat.surface);
+        let now_unix = Self::now_unix();
+        let ask = self.await_answer(id, command, About::Refresh);
+        match surface.verifier.connection(token, now_unix) {
+            Checked::Now(verdict) => {
+                let answer = judging::refreshed(&surface, &user, token, verdict, now_unix);
+                self.take_answer(ask, answer);
+            }
+            Checked::Later(pending) => {
+                let token = token.to_owned();
+                self.await_verdict(ask, pending, move |verdict| {
+                    judging::refreshed(&surface, &user, &token, verdict, Self::now_unix())
+                });
+            }
+        }
+        Done::On
     }
 
     /// A client brings a new token for a subscription.
@@ -336,8 +365,36 @@ impl Worker {
         refresh: &SubRefresh<'_>,
         replies: &mut Batch,
     ) -> Done {
-        let _ = (id, refresh);
-        refused(replies, command, ErrorCode::NotAvailable)
+        let name = match self.name_of(&refresh.channel) {
+            Ok(name) if refresh.kind == 0 => name,
+            Ok(_) => return refused(replies, command, ErrorCode::NotAvailable),
+            Err(error) => return refused(replies, command, error),
+        };
+        let is_subscribed =
+            self.clients.get(id.index).is_some_and(|client| client.subscription(name.as_str()).is_some());
+        if !is_subscribed {
+            return refused(replies, command, ErrorCode::PermissionDenied);
+        }
+        if refresh.token.is_empty() {
+            return refused(replies, command, ErrorCode::BadRequest);
+        }
+        let whose = self.whose(id, &name);
+        let surface = Arc::clone(&self.seat.surface);
+        let now_unix = Self::now_unix();
+        let ask = self.await_answer(id, command, About::SubRefresh(name));
+        match surface.verifier.subscription(&refresh.token, now_unix) {
+            Checked::Now(verdict) => {
+                let answer = judging::subscribed(&surface, &whose, &refresh.token, verdict, now_unix);
+                self.take_answer(ask, judging::resubscribed(answer));
+            }
+            Checked::Later(pending) => {
+                let token = refresh.token.clone().into_owned();
+                self.await_verdict(ask, pending, move |verdict| {
+                    judging::resubscribed(judging::subscribed(&surface, &whose, &token, verdict, Self::now_unix()))
+                });
+            }
+        }
+        Done::On
     }
 }
 

@@ -39,6 +39,8 @@ mod endpoints;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod lifetime;
 #[cfg(test)]
 mod limits;

@@ -411,3 +411,51 @@ fn a_secret_that_can_be_guessed_and_keys_fetched_in_the_open_are_warned_of() {
         assert_eq!(warnings(&format!("tokens.jwks_url = \"{url}\"")), "", "{url}");
     }
 }
+
+#[test]
+fn hooks_that_cannot_be_called_are_told_and_what_they_may_not_pass_on() {
+    assert_says("hooks.rpc = \"app.example.com\"", &["`app.example.com` is not a URL", "\"https://app", ":1:13"]);
+    let password = complaint("[hooks]\nrpc = \"https://me:s3cret@app.example.com/\"");
+    assert!(password.contains("cannot have a user or a password") && password.contains(":2:7"), "{password}");
+    assert_says("hooks.timeout = \"0s\"", &["`hooks.timeout` is zero"]);
+    assert_says("hooks.concurrency = 0", &["`hooks.concurrency` is 0", "1 to 10000"]);
+    assert_says("hooks.concurrency = 10001", &["`hooks.concurrency` is 10001"]);
+    assert_says("hooks.queue = \"63KiB\"", &["`hooks.queue` is 63KiB", "at least 64KiB"]);
+    assert_says("hooks.answer = 0", &["`hooks.answer` is 0B"]);
+    assert_says("hooks.answer = \"65MiB\"", &["`hooks.answer` is 65MiB", "64MiB"]);
+    assert_says(
+        "hooks.headers = [\"Cookie\", \"a b\", \"host\", \"x-a\", \"x-a\"]",
+        &[
+            "did you mean \"cookie\"?",
+            "\"a b\" is not the name",
+            "\"host\" belongs to one connection",
+            "has \"x-a\" twice",
+        ],
+    );
+    assert_says("hooks.emulated_headers = [\"content-length\"]", &["`hooks.emulated_headers[0]`", ":1:27"]);
+    assert_says("[hooks]\nsecret = \"\"", &["`hooks.secret` is empty"]);
+    assert_says("[hooks]\nsecret = \"a\"\nsecret_file = \"b\"", &["are both set", ":3:15"]);
+    let complaint = complaint("[hooks]\nsecret = [\"s3cret\"]");
+    assert!(!complaint.contains("s3cret") && complaint.contains("`hooks.secret`"), "{complaint}");
+}
+
+#[test]
+fn the_files_of_hooks_are_read_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("secret"), "s3cret\n").unwrap();
+    fs::write(directory.path().join("empty"), "\n").unwrap();
+    let load = |text: &str| Config::from_toml(text, directory.path());
+    let config = load("hooks.secret_file = \"secret\"").unwrap();
+    assert_eq!(config.hooks.secret.as_deref(), Some("s3cret"));
+    assert!(!config.to_toml().contains("s3cret"));
+    // What is printed can be read again.
+    assert_eq!(load(&config.to_toml()).unwrap(), config);
+    for (text, said) in [
+        ("hooks.secret_file = \"empty\"", "is empty"),
+        ("hooks.secret_file = \"nope\"", "`hooks.secret_file`"),
+        ("hooks.ca_file = \"secret\"", "no certificate in it"),
+    ] {
+        let error = load(text).unwrap_err().to_string();
+        assert!(error.contains(said) && error.contains("-->"), "no {said:?} in:\n{error}");
+    }
+}
