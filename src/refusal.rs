@@ -46,6 +46,8 @@ pub enum Refusal {
     TlsFailed,
     /// A connection that does not begin with the PROXY header its listener wants. It is closed.
     BadProxyHeader,
+    /// The topic is kept on disk, and the disk does not take anything (503).
+    HistoryUnavailable,
     /// `limits.topics` is reached (503).
     TooManyTopics,
     /// A JSON message of an endpoint with a template is not what it asks for.
@@ -99,6 +101,7 @@ impl Refusal {
         Self::TooManyHandshakes,
         Self::TlsFailed,
         Self::BadProxyHeader,
+        Self::HistoryUnavailable,
         Self::TooManyTopics,
         Self::BadMessage,
         Self::UpgradeRequired,
@@ -151,6 +154,7 @@ impl Refusal {
             Self::TooManyHandshakes => "too-many-handshakes",
             Self::TlsFailed => "tls-failed",
             Self::BadProxyHeader => "bad-proxy-header",
+            Self::HistoryUnavailable => "history-unavailable",
             Self::TooManyTopics => "too-many-topics",
             Self::BadMessage => "bad-message",
             Self::UpgradeRequired => "upgrade-required",
@@ -197,6 +201,7 @@ impl Refusal {
             Self::Overloaded
             | Self::Draining
             | Self::TooManyConnections
+            | Self::HistoryUnavailable
             | Self::TooManyTopics
             | Self::TokenKeysUnreachable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -206,6 +211,7 @@ impl Refusal {
     pub const fn retry_after_seconds(self) -> Option<u64> {
         match self {
             Self::Overloaded | Self::TooManyCommands => Some(1),
+            Self::HistoryUnavailable => Some(2),
             Self::Draining | Self::TooManyConnections | Self::TooManyHandshakes | Self::TokenKeysUnreachable => Some(5),
             Self::TooManyFromAddress => Some(10),
             // Topics are freed when their history has expired: nothing that a quick retry could see.
@@ -262,6 +268,7 @@ impl Refusal {
             Self::TooManyHandshakes => "this address connects too often",
             Self::TlsFailed => "the TLS handshake failed",
             Self::BadProxyHeader => "no PROXY header of a trusted proxy",
+            Self::HistoryUnavailable => "this topic cannot be written to disk now, try again later",
             Self::TooManyTopics => "the hub has too many topics",
             Self::BadMessage => "not a message that this endpoint takes",
             Self::UpgradeRequired => "this path is for WebSocket clients",
@@ -345,6 +352,10 @@ impl Refusal {
             Self::BadProxyHeader => {
                 "The listener has `proxy_protocol`, and a connection came from an address that is not in its \
                  `trusted_proxies`, or did not begin with a PROXY header."
+            }
+            Self::HistoryUnavailable => {
+                "The topic has `history = { store = \"disk\" }`, and the file of `history.path` cannot be written, because the \
+                 disk is full or fails; the log says what it said, and topics in memory go on."
             }
             Self::TooManyTopics => "`limits.topics` are in memory; a topic stays while it has subscribers or history.",
             Self::BadMessage => {
@@ -450,6 +461,10 @@ impl Refusal {
             Self::BadProxyHeader => {
                 "Switch the header on in the proxy (`send-proxy-v2` in HAProxy, `proxy_protocol on` in nginx's stream), \
                  and list the proxy's address in `trusted_proxies`."
+            }
+            Self::HistoryUnavailable => {
+                "Make room on the disk, or mend it: the hub tries again every second and goes on by itself, without a restart \
+                 and without a gap."
             }
             Self::TooManyTopics => {
                 "Raise `limits.topics`, shorten `history.ttl`, or look for a client that makes up topic names."

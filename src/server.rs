@@ -21,6 +21,7 @@ use crate::api::{Surface, SurfaceError};
 use crate::config::{Config, ListenAddress, Loaded, Source};
 use crate::hub::{Hub, Mailbox, WorkerId};
 use crate::session::{Behaviour, CompileError};
+use crate::store::OpenError;
 use crate::tls::{Identity, Reloaded};
 use crate::worker::{self, Arrival, Bell, Quiet, Seat};
 
@@ -45,6 +46,9 @@ pub enum StartError {
     /// An endpoint cannot work as configured.
     #[error(transparent)]
     Endpoint(#[from] CompileError),
+    /// The file of the topics on disk cannot be used.
+    #[error(transparent)]
+    History(#[from] OpenError),
     /// Pages, keys or origins cannot be used as configured.
     #[error(transparent)]
     Surface(#[from] SurfaceError),
@@ -124,10 +128,12 @@ impl Server {
             let bell = bell.clone();
             Arc::new(Mailbox::new(config.limits.mailbox.bytes(), Box::new(move || bell.ring())))
         });
-        let hub = Hub::new(&config, mailboxes.collect());
+        let hub = Hub::open(&config, mailboxes.collect(), started)?;
         let counters = Arc::new(Counters::new(workers));
         let demo = loaded.source == Source::Demo;
-        let surface = Arc::new(Surface::new(hub, Arc::clone(&config), counters, started, demo)?);
+        let surface = Surface::new(Arc::clone(&hub), Arc::clone(&config), counters, started, demo);
+        // Its threads hold it, and what they wait for will not come.
+        let surface = Arc::new(surface.inspect_err(|_| hub.close())?);
         let (draining, drained) = watch::channel(false);
         let placement = Arc::new(Placement::new(workers, config.limits.connections));
         let (ways, arrivals): (Vec<_>, Vec<_>) =
@@ -240,6 +246,8 @@ impl Server {
             }
             result = result.and(ended);
         }
+        // Nobody publishes any more.
+        self.surface.hub.close();
         if let Some(keys) = self.keys.take()
             && keys.join().is_err()
         {
@@ -255,6 +263,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.drain();
+        self.surface.hub.close();
     }
 }
 

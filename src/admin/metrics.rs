@@ -16,6 +16,7 @@ use super::health::Readiness;
 use super::process::Process;
 use crate::api::{Body, Reach, Surface, answer};
 use crate::close_reason::CloseReason;
+use crate::engine::{COMMIT_BOUNDS_MICROS, DiskFigures};
 use crate::hooks::{Failure, Hook, HookCensus, HookCounters};
 use crate::hub::{Census, Hub, WorkerId};
 use crate::refusal::Refusal;
@@ -43,6 +44,7 @@ pub async fn serve(surface: &Surface) -> Response<Body> {
         started_unix_seconds: surface.started_unix().as_secs_f64(),
         certificates: surface.reaches().iter().filter_map(expiry).collect(),
         client_addresses: i64::try_from(surface.addresses.len()).unwrap_or(i64::MAX),
+        disk: surface.hub.disk_figures().map(DiskReading::of).unwrap_or_default(),
         counters: Arc::clone(&surface.counters),
         hooks: Arc::clone(surface.hooks.counters()),
         hook_census: surface.hooks.census(),
@@ -72,8 +74,46 @@ struct Reading {
     /// When the certificates of each listener that has some end.
     certificates: Vec<(String, u64)>,
     client_addresses: i64,
+    disk: DiskReading,
     hooks: Arc<HookCounters>,
     hook_census: HookCensus,
+}
+
+/// What [`DiskFigures`] say; zeros if no topic is on disk.
+#[derive(Debug, Default)]
+struct DiskReading {
+    commits: [u64; COMMIT_BOUNDS_MICROS.len() + 1],
+    commit_micros: u64,
+    failures: u64,
+    file_bytes: i64,
+    used_bytes: i64,
+}
+
+impl DiskReading {
+    fn of(figures: &DiskFigures) -> Self {
+        let (commits, commit_micros) = figures.commits();
+        Self {
+            commits,
+            commit_micros,
+            failures: figures.failures(),
+            file_bytes: figures.file_bytes(),
+            used_bytes: figures.used_bytes(),
+        }
+    }
+
+    fn encode(&self, out: &mut Families<'_>) -> fmt::Result {
+        out.gauge("fanfare_history_disk_bytes", "Bytes of the file of history.path", self.file_bytes)?;
+        out.gauge("fanfare_history_disk_used_bytes", "Bytes in it that entries take", self.used_bytes)?;
+        out.counter("fanfare_history_disk_failures", "Times that the disk failed or still failed", self.failures)?;
+        let bounds = COMMIT_BOUNDS_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(self.commits).collect();
+        out.histogram(
+            "fanfare_history_commit_duration_seconds",
+            "Time of a commit of history to disk, of as many publications as waited",
+            self.commit_micros as f64 / 1e6,
+            &buckets,
+        )
+    }
 }
 
 impl Reading {
@@ -320,6 +360,7 @@ impl Collector for Reading {
         out.gauge("fanfare_draining", "1 while the hub stops", i64::from(self.draining))?;
         self.encode_connections(&mut out)?;
         self.encode_topics(&mut out)?;
+        self.disk.encode(&mut out)?;
         self.encode_publications(&mut out)?;
         self.encode_listeners(&mut out)?;
         self.encode_workers(&mut out)?;
@@ -344,6 +385,12 @@ impl Families<'_> {
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         values.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, sum: f64, buckets: &[(f64, u64)]) -> fmt::Result {
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        family.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
     }
 
     fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
@@ -402,6 +449,7 @@ mod tests {
             started_unix_seconds: 12.5,
             certificates: vec![("0.0.0.0:443".to_owned(), 13)],
             client_addresses: 14,
+            disk: DiskReading { commits: [1; COMMIT_BOUNDS_MICROS.len() + 1], ..DiskReading::default() },
             hooks: Arc::default(),
             hook_census: HookCensus { under_way: 15, waiting: 16, events: 17, breakers: vec![(Hook::Rpc, 2)] },
         };

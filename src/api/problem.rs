@@ -87,6 +87,7 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::TooManyConnections
         | Refusal::TooManyFromAddress
         | Refusal::TooManyHandshakes
+        | Refusal::HistoryUnavailable
         | Refusal::TooManyTopics
         | Refusal::TlsFailed
         | Refusal::BadProxyHeader
@@ -138,6 +139,7 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         | Refusal::TooManyHandshakes
         | Refusal::TlsFailed
         | Refusal::BadProxyHeader
+        | Refusal::HistoryUnavailable
         | Refusal::TooManyTopics
         | Refusal::BadMessage
         | Refusal::UpgradeRequired

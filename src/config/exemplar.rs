@@ -6,9 +6,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, Hooks, Limits, Listen,
-    ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens, TopicHook,
-    TopicRules,
+    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, HistoryFile, Hooks, Limits,
+    Listen, ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens,
+    TopicHook, TopicRules,
 };
 use crate::identity::Algorithm;
 
@@ -50,6 +50,7 @@ fn exemplar() -> Config {
         limits,
         api: _,
         centrifuge,
+        history,
         tokens,
         hooks,
         sse,
@@ -63,6 +64,7 @@ fn exemplar() -> Config {
     let Server { listen, workers, drain, origins: _, anyone_may_publish_from_public_addresses, try_it_page } = server;
     let Liveness { ping_interval, pong_timeout } = liveness;
     let Limits { .. } = limits;
+    let HistoryFile { path, sync } = history;
     let Tokens { keys: _, jwks_url: _, jwks_refresh, audience: _, issuer: _, leeway } = tokens;
     let Hooks { timeout, concurrency, queue, answer, coalesce, .. } = hooks;
     let Sse { retry } = sse;
@@ -89,6 +91,7 @@ fn exemplar() -> Config {
             connect_timeout: centrifuge.connect_timeout,
             refresh_grace: centrifuge.refresh_grace,
         },
+        history: HistoryFile { path, sync },
         tokens: Tokens {
             keys: vec![TokenKey {
                 algorithm: Algorithm::Hs256,
@@ -152,7 +155,7 @@ fn exemplar() -> Config {
         topics: vec![TopicRules {
             pattern: rules.pattern,
             publish: rules.publish,
-            history: History { size: rules.history.size, ttl: rules.history.ttl },
+            history: History { size: rules.history.size, ttl: rules.history.ttl, store: rules.history.store },
             slow_consumer: SlowConsumer {
                 policy: rules.slow_consumer.policy,
                 lag: rules.slow_consumer.lag,

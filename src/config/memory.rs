@@ -42,6 +42,10 @@ const COMMANDS: ByteSize = ByteSize::mib(64);
 /// agreed on. What is sealed and not sent counts in `limits.outbound_total`.
 const TLS: ByteSize = ByteSize::kib(40);
 
+/// Publications that wait for the disk: those that wait for their place, those that are being written, and those that a
+/// failing disk makes wait; see `engine/disk`. And what redb keeps.
+const TO_DISK: ByteSize = ByteSize::mib(3 * 16 + 16);
+
 impl MemoryBound {
     /// The sum, saturating.
     pub fn total(&self) -> ByteSize {
@@ -92,6 +96,11 @@ impl Config {
                 item("commands of clients without a WebSocket", "fixed", COMMANDS),
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
+                item(
+                    "publications on their way to disk",
+                    "fixed",
+                    if self.keeps_on_disk() { TO_DISK } else { ByteSize(0) },
+                ),
                 item(
                     "calls of hooks, their answers, and what waits for them",
                     "hooks.concurrency × (hooks.answer + 2 × limits.message + limits.header) + 2 × hooks.queue",

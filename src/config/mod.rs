@@ -14,6 +14,7 @@ mod document;
 mod endpoints;
 mod environment;
 mod exemplar;
+mod history;
 mod hook_url;
 mod hooks;
 mod key_path;
@@ -41,6 +42,7 @@ pub use api::Api;
 pub use centrifuge::Centrifuge;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
+pub use history::{HistoryFile, Sync};
 pub use hook_url::{HookUrl, ParseHookUrlError};
 pub use hooks::Hooks;
 pub use limits::{Limits, OverRate};
@@ -56,8 +58,8 @@ pub use settings::Config;
 pub use suggestion::nearest;
 pub use tokens::{TokenKey, Tokens};
 pub use topics::{
-    History, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
-    TopicRules,
+    History, HistoryStore, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule,
+    TopicHook, TopicRules,
 };
 pub use units::{ByteSize, ParseUnitError, Span};
 

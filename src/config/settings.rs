@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Centrifuge, Compression, Endpoint, Hooks, Limits, Listen, ListenAddress, Liveness, Log, Page, Server, Sse,
-    Tokens, TopicRules,
+    Api, Centrifuge, Compression, Endpoint, HistoryFile, HistoryStore, Hooks, Limits, Listen, ListenAddress, Liveness,
+    Log, Page, Server, Sse, Tokens, TopicRules,
 };
 
 /// The whole configuration.
@@ -23,6 +23,8 @@ pub struct Config {
     pub api: Api,
     /// Clients that speak the Centrifuge protocol.
     pub centrifuge: Centrifuge,
+    /// The file of the topics that are kept on disk.
+    pub history: HistoryFile,
     /// Tokens that say who a client is.
     pub tokens: Tokens,
     /// The application's backend, asked and told over HTTP.
@@ -47,6 +49,11 @@ impl Config {
     /// The rules of the topic `name`: those of the first pattern that matches, else `None` (the built-in rules).
     pub fn rules_for(&self, name: &str) -> Option<&TopicRules> {
         self.topics.iter().find(|rules| rules.covers(name))
+    }
+
+    /// Whether the history of any topic is kept on disk.
+    pub fn keeps_on_disk(&self) -> bool {
+        self.topics.iter().any(|rules| rules.history.size > 0 && rules.history.store == HistoryStore::Disk)
     }
 
     /// Everywhere it listens: the addresses of `server.listen`, then `[[listeners]]`.

@@ -118,6 +118,18 @@ pub struct History {
     pub size: usize,
     /// How long each is kept. Default `"1h"`.
     pub ttl: Span,
+    /// Where. Default `memory`.
+    pub store: HistoryStore,
+}
+
+/// Where history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryStore {
+    /// In memory: a restart begins a new epoch.
+    Memory,
+    /// In memory, and in the file of `history.path`: it outlives the process.
+    Disk,
 }
 
 /// Who may publish to a topic.
@@ -199,7 +211,7 @@ impl Default for TopicRules {
 
 impl Default for History {
     fn default() -> Self {
-        Self { size: 0, ttl: Span::secs(3600) }
+        Self { size: 0, ttl: Span::secs(3600), store: HistoryStore::Memory }
     }
 }
 

@@ -52,6 +52,7 @@ pub use canary::Canary;
 pub use directory::{Directory, Entered, Whereabouts};
 pub use extras::{Extras, Version};
 pub use history::Retained;
+pub(crate) use hub::wall_micros;
 pub use hub::{Census, Hub};
 pub use idempotency::{Claim, Idempotency, Turn};
 pub use joined::{Joined, Recovery, Start};
@@ -61,7 +62,7 @@ pub use member::{ClientId, Member};
 #[cfg(fuzzing)]
 pub use naive::fuzz;
 pub(crate) use node::Node;
-pub use outcome::{Outcome, Receipt};
+pub use outcome::{Done, Outcome, Queue, Receipt};
 pub use position::{Epoch, Offset, ParsePositionError, Position};
 pub use presence::{Attending, Presence};
 pub use publication::{Draft, Publication, Purpose};

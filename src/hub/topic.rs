@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 
 use super::budget::Budget;
 use super::extras::Extras;
-use super::history::{History, NOTHING, Retained};
+use super::history::{History, NOTHING, Retained, Weight};
 use super::idle::Idle;
 use super::joined::{Joined, Recovery, Start};
 use super::kind::Kind;
 use super::mailbox::Mailbox;
 use super::node::Node;
-use super::outcome::{Outcome, Receipt};
+use super::outcome::{Outcome, Queue, Receipt};
 use super::position::{Epoch, Offset, Position};
 use super::publication::{Draft, Prepared, Purpose};
 use super::room::Reserved;
@@ -118,7 +118,7 @@ impl Topic {
         if let Err(worker) = reserve_all(&state.interest, node, charge_bytes) {
             drop(state);
             let draft = prepared.map(Prepared::into_draft).expect("invariant: only placing takes it");
-            return Outcome::Full { draft, worker };
+            return Outcome::Full { draft, queue: Queue::Mailbox(worker) };
         }
         // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
         let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + u64::from(is_numbered)) };
@@ -263,6 +263,36 @@ impl Topic {
             }
         };
         Joined { top, replay, recovery }
+    }
+
+    /// The last offset there was.
+    pub(crate) fn top(&self) -> Offset {
+        lock(&self.state).top
+    }
+
+    /// The first offset that is kept, or the one after the top; and what is kept, expired or not.
+    pub(crate) fn kept(&self) -> (Offset, Weight) {
+        let state = lock(&self.state);
+        let history = state.history();
+        let weight = history.weight();
+        (Offset(state.top.0 + 1 - weight.publications as u64), weight)
+    }
+
+    /// Puts a topic that nobody has yet where it was before a restart. `records` stand without a gap up to `top`.
+    pub(super) fn restore(self: &Arc<Self>, top: Offset, records: Vec<Retained>, now: Instant, node: &Node) {
+        let mut state = lock(&self.state);
+        state.top = top;
+        if records.is_empty() {
+            return;
+        }
+        let mut history = Box::new(History::new(node.keeps[self.rules()]));
+        for mut record in records {
+            record.accepted = history.accept(record.accepted);
+            drop(history.push(record, now));
+        }
+        node.budget.settle(Weight::default(), history.weight());
+        state.history = Some(history);
+        self.enroll(&state, &node.budget);
     }
 
     /// Takes old history away on behalf of `budget`, which holds this topic's entry in hand, and gives the entry back if

@@ -330,19 +330,19 @@ impl Worker {
     /// Publishes on behalf of a client that cannot wait (it is new, or gone): queued if there is no room.
     pub(super) fn publish_or_queue(&mut self, topic: Arc<Topic>, draft: crate::hub::Draft) {
         let mut full = None;
-        self.seat.surface.hub.publish(&topic, draft, self.now, |outcome| match outcome {
-            Outcome::Accepted(_) | Outcome::Refused(_) => {}
-            Outcome::Full { draft, worker } => full = Some((draft, worker)),
-        });
+        match self.seat.surface.hub.publish(&topic, draft, self.now, || Box::new(|_| {})) {
+            None | Some(Outcome::Accepted(_) | Outcome::Refused(_)) => {}
+            Some(Outcome::Full { draft, queue }) => full = Some((draft, queue)),
+        }
         match full {
             None => self.seat.surface.counters.published_client.add(1),
             // Clients that come and go while nothing has room could queue without end.
             Some(_) if self.farewells.len() >= FAREWELLS => {
                 self.seat.surface.counters.reject_client(Refusal::Overloaded);
             }
-            Some((draft, worker)) => {
+            Some((draft, queue)) => {
                 self.farewells.push_back((topic, draft));
-                self.seat.surface.hub.mailbox(worker).wake_when_roomy(&self.mailbox);
+                self.seat.surface.hub.wake_when_roomy(queue, &self.mailbox);
             }
         }
     }

@@ -9,8 +9,9 @@ use super::asking::{Answer, AskId};
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
-use crate::hub::{ClientId, Hub, Offset, TopicName, Waiting, Whereabouts, WorkerId};
+use crate::hub::{ClientId, Hub, Offset, Receipt, TopicName, Waiting, Whereabouts, WorkerId};
 use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
+use crate::refusal::Refusal;
 use crate::session::{Expiry, Grant, Stage};
 
 /// Orders that may wait for one worker. Whoever has more to say is told to come back later.
@@ -30,6 +31,8 @@ pub(crate) enum Order {
     Subscribe { to: To, topic: TopicName, grant: Box<Grant>, since: Option<(ClaimedEpoch, Offset)> },
     /// Prolong its time, or end it.
     Refresh { to: To, expires: Prolonged, info: Option<Bytes> },
+    /// What became of a publish of a connection; `command` waits for it.
+    Published { id: ConnectionId, command: Option<u32>, outcome: Result<Receipt, Refusal> },
     /// An answer to what was asked for it.
     Answered { ask: AskId, answer: Box<Answer> },
     /// What its client says beside its stream.
@@ -148,6 +151,7 @@ impl Worker {
                     self.prolong_by_server(id, expires, info);
                 }
             }
+            Order::Published { id, command, outcome } => self.published(id, command, outcome),
             Order::Answered { ask, answer } => self.take_answer(ask, *answer),
             Order::Commands { to, commands, waiting } => {
                 if let Some(id) = self.addressee(to) {

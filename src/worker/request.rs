@@ -8,11 +8,12 @@ use bytes::Bytes;
 use super::asking::{About, Answer};
 use super::conversation::{Done, kind_of, refused};
 use super::judging;
+use super::orders::Order;
 use super::worker::Worker;
 use crate::config::{ReadRule, TopicRules};
 use crate::fanout::ConnectionId;
 use crate::hooks::Hook;
-use crate::hub::{Draft, Extras, Joined, Member, Offset, Outcome, Position, Recovery, Start, TopicName};
+use crate::hub::{self, Draft, Extras, Joined, Member, Offset, Outcome, Position, Receipt, Recovery, Start, TopicName};
 use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClientInfo, DisconnectCode, ErrorCode, History, HistoryResult, Publish, Reply, Rpc, SubRefresh,
@@ -82,16 +83,14 @@ impl Worker {
         let extras = Extras { publisher: Some(member_of(client, name)), ..Extras::default() };
         let draft = Draft::new(kind_of(shape.format(), data), data).with_extras(Arc::new(extras));
         let draft = if is_kept { draft } else { draft.passing() };
-        let mut outcome = None;
-        hub.publish(&topic, draft, self.now, |done| outcome = Some(done));
-        match outcome {
+        match hub.publish(&topic, draft, self.now, || self.answer_later(id, Some(command))) {
             Some(Outcome::Accepted(_)) => {
                 self.seat.surface.counters.published_client.add(1);
                 replies.reply(command, &Reply::Publish);
                 Done::On
             }
-            Some(Outcome::Full { worker, .. }) => {
-                hub.mailbox(worker).wake_when_roomy(&self.mailbox);
+            Some(Outcome::Full { queue, .. }) => {
+                hub.wake_when_roomy(queue, &self.mailbox);
                 Done::NoRoom
             }
             Some(Outcome::Refused(refusal)) => {
@@ -99,6 +98,50 @@ impl Worker {
                 refused(replies, command, ErrorCode::Internal)
             }
             None => Done::On,
+        }
+    }
+
+    /// Where the outcome of a publish goes that is known later: back to this worker, as an order.
+    pub(super) fn answer_later(&self, id: ConnectionId, command: Option<u32>) -> hub::Done {
+        let (surface, worker) = (Arc::clone(&self.seat.surface), self.seat.id);
+        Box::new(move |outcome| {
+            let outcome = match outcome {
+                Outcome::Accepted(receipt) => Ok(receipt),
+                Outcome::Refused(refusal) => Err(refusal),
+                Outcome::Full { .. } => Err(Refusal::Overloaded),
+            };
+            // Far more may wait than publications for the disk; if they do, this client hears nothing, as of any answer
+            // that is lost, and has to ask.
+            if surface.orders.give(worker, Order::Published { id, command, outcome }).is_err() {
+                tracing::warn!(connection = %id, "the answer to a publish is lost: too many orders wait");
+            }
+        })
+    }
+
+    /// The outcome of a publish that was not known at once.
+    pub(super) fn published(&mut self, id: ConnectionId, command: Option<u32>, outcome: Result<Receipt, Refusal>) {
+        match outcome {
+            Ok(_) => self.seat.surface.counters.published_client.add(1),
+            Err(refusal) => self.seat.surface.counters.reject_client(refusal),
+        }
+        if !self.connection(id).is_some_and(|connection| connection.is_open()) {
+            return;
+        }
+        match (command, outcome) {
+            (None, Ok(_)) => {}
+            (None, Err(refusal)) => self.tell_refused(id, refusal),
+            (Some(command), outcome) => {
+                let Some(shape) = self.shape_of(id) else { return };
+                let mut replies = Batch::new(shape.transport(), 64);
+                let _ = match outcome {
+                    Ok(_) => {
+                        replies.reply(command, &Reply::Publish);
+                        Done::On
+                    }
+                    Err(_) => refused(&mut replies, command, ErrorCode::Internal),
+                };
+                self.fanout.reply(id, replies.finish());
+            }
         }
     }
 

@@ -31,6 +31,8 @@ mod compression;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod disk_history;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod emulation;

@@ -32,7 +32,7 @@ fn to(order: &Order) -> To {
         | Order::Subscribe { to, .. }
         | Order::Refresh { to, .. }
         | Order::Commands { to, .. } => *to,
-        Order::Answered { .. } => panic!("the API answers nobody's question"),
+        Order::Answered { .. } | Order::Published { .. } => panic!("the API answers nobody's question"),
     }
 }
 

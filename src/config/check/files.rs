@@ -62,6 +62,20 @@ impl Files<'_> {
                 report.mistake(&tls_key, Mistake::new(format!("`{tls_key}`: {error}")));
             }
         }
+        if config.keeps_on_disk() {
+            let key = KeyPath::of("history").key("path");
+            self.resolve(&mut config.history.path);
+            // It need not be there yet, but its directory must.
+            match config.history.path.parent() {
+                Some(directory) if !config.history.path.is_dir() => {
+                    kind(directory, &key, Kind::Directory, report);
+                }
+                Some(_) | None => {
+                    let mistake = Mistake::new(format!("`{key}`: {} is a directory", config.history.path.display()));
+                    report.mistake(&key, mistake.remark("the name of a file is needed here"));
+                }
+            }
+        }
         for (index, endpoint) in config.endpoints.iter_mut().enumerate() {
             let key = KeyPath::of("endpoints").index(index).key("template");
             if let Some(path) = &mut endpoint.template {

@@ -35,7 +35,7 @@ fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
     assert_says("[topic]\npattern = \"a\"", &["unknown key `topic`", "did you mean `topics`?"]);
     assert_says(
         "[[topics]]\nhistory = { siz = 3 }",
-        &["unknown key `topics[0].history.siz`", "`size`", "accepted: size, ttl"],
+        &["unknown key `topics[0].history.siz`", "`size`", "accepted: size, store, ttl"],
     );
 }
 
@@ -140,6 +140,9 @@ fn limits_without_room_are_refused_where_they_were_written() {
     assert_says("limits.mailbox = \"1KiB\"", &["smaller than one `limits.message` (64KiB)"]);
     assert_says("limits.history_total = 1\n[[topics]]\nhistory.size = 1", &["no room for one publication"]);
     assert_says("[[topics]]\nwrite_delay = \"1001ms\"", &["`topics[0].write_delay` is 1001ms", "at most 1s", ":2:"]);
+    assert_says("[history]\nsync = \"61s\"", &["`history.sync` is 61s", "at most 1m", ":2:"]);
+    assert_says("[history]\nsync = \"0s\"", &["`history.sync` is zero"]);
+    assert_says("[history]\nsync = \"never\"", &["\"always\", or a duration such as \"100ms\""]);
     assert_says("[compression]\nlevel = 0", &["`compression.level` is 0", "1 (fast) to 9 (small)", ":2:"]);
     assert_says("[compression]\nlevel = 10", &["`compression.level` is 10"]);
     assert_says("[[topics]]\nhistory = { size = 1, ttl = \"0s\" }", &["`topics[0].history.ttl` is zero"]);
