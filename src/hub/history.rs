@@ -83,6 +83,8 @@ pub(super) struct History {
     last_accepted: Option<Instant>,
     /// The last version of a publication, if its publisher numbers them. Stays when all that was kept is gone.
     version: Option<Box<Version>>,
+    /// What was delivered last was not kept.
+    has_passed: bool,
 }
 
 /// That of a topic that has kept nothing yet.
@@ -92,12 +94,13 @@ pub(super) static NOTHING: History = History {
     bytes: 0,
     last_accepted: None,
     version: None,
+    has_passed: false,
 };
 
 impl History {
     pub(super) fn new(keep: Keep) -> Self {
         let keep = Keep { ttl: keep.ttl.min(LONGEST_TTL), ..keep };
-        Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None, version: None }
+        Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None, version: None, has_passed: false }
     }
 
     /// When a publication is accepted whose publisher read its clock at `now`: not before the last one. The clocks of two
@@ -162,9 +165,17 @@ impl History {
         gone
     }
 
-    /// The newest, if it is the publication of this offset.
-    pub(super) fn newest(&self, offset: Offset) -> Option<&Retained> {
-        self.ring.back().filter(|newest| newest.offset == offset)
+    /// Something was delivered that is not kept.
+    pub(super) fn note_passing(&mut self) {
+        self.has_passed = true;
+    }
+
+    /// What the next publication may be told as a difference to: the payload of the newest, if that has this offset and is
+    /// what was delivered last.
+    pub(super) fn take_base(&mut self, last: Offset) -> Option<Bytes> {
+        let has_passed = std::mem::take(&mut self.has_passed);
+        let newest = self.ring.back().filter(|newest| newest.offset == last && !has_passed)?;
+        Some(newest.payload.clone())
     }
 
     /// The `count` last ones before `offset`, oldest first.

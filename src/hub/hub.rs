@@ -130,9 +130,10 @@ impl Hub {
         &self.rules.list()[usize::from(self.rules.resolve(name.as_str()))]
     }
 
-    /// Whether a pattern of the configuration is for this name, and not only the built-in rules.
+    /// Whether a pattern with a namespace is for this name: one for all names knows no namespace.
     pub fn is_listed(&self, name: &TopicName) -> bool {
-        usize::from(self.rules.resolve(name.as_str())) + 1 < self.rules.list().len()
+        let index = usize::from(self.rules.resolve(name.as_str()));
+        index + 1 < self.rules.list().len() && self.rules.list()[index].pattern.contains(':')
     }
 
     /// Who is in which topic.

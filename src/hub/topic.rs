@@ -40,9 +40,6 @@ pub struct Topic {
     in_budget: AtomicBool,
     /// [`Idle`] has an entry of this topic (or holds it in hand): it must if nobody needs the topic.
     in_idle: AtomicBool,
-    /// The last that was delivered was not kept: nothing can be told as what differs from it. Like the two before part of the
-    /// state.
-    has_passed: AtomicBool,
     /// Written under the lock, so that it is exact there; read without it elsewhere.
     subscribers: AtomicU32,
     state: Mutex<State>,
@@ -68,7 +65,6 @@ impl Topic {
             rules,
             in_budget: AtomicBool::new(false),
             in_idle: AtomicBool::new(true),
-            has_passed: AtomicBool::new(false),
             subscribers: AtomicU32::new(0),
             state: Mutex::new(state),
         }
@@ -122,12 +118,12 @@ impl Topic {
         }
         // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
         let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + u64::from(is_numbered)) };
-        let has_passed = match purpose {
-            Purpose::Publication => self.has_passed.swap(false, Ordering::Relaxed),
-            Purpose::Passing => self.has_passed.swap(true, Ordering::Relaxed),
-            Purpose::Join | Purpose::Leave => false,
-        };
-        let displaced = self.place(&mut state, position, &mut prepared, retained, !has_passed, now, node);
+        if purpose == Purpose::Passing
+            && let Some(history) = &mut state.history
+        {
+            history.note_passing();
+        }
+        let displaced = self.place(&mut state, position, &mut prepared, retained, now, node);
         let receipt = Receipt { position, receivers: self.subscribers() };
         let interested = state.interest.clone();
         drop(state);
@@ -148,7 +144,6 @@ impl Topic {
         position: Position,
         prepared: &mut Option<Prepared>,
         retained: Option<(Kind, Bytes, Option<Arc<Extras>>)>,
-        may_differ: bool,
         now: Instant,
         node: &Node,
     ) -> SmallVec<[Retained; 2]> {
@@ -158,10 +153,10 @@ impl Topic {
         let mut previous = None;
         if let Some((kind, payload, extras)) = retained {
             let keep = node.keeps[self.rules()];
-            if keep.delta && may_differ {
-                previous = state.history().newest(last).map(|newest| newest.payload.clone());
-            }
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));
+            if keep.delta {
+                previous = history.take_base(last);
+            }
             accepted = history.accept(now);
             let before = history.weight();
             displaced = history.push(Retained { offset: position.offset, kind, payload, accepted, extras }, now);

@@ -14,7 +14,7 @@ use crate::hooks::Hook;
 use crate::hub::{Entered, Offset, TopicName, Whereabouts};
 use crate::identity::Checked;
 use crate::protocol::centrifuge::{
-    Batch, ClaimedEpoch, Connect, ConnectResult, DisconnectCode, Envelope, Push, Reply, SubscribeResult,
+    Batch, ClaimedEpoch, Connect, ConnectResult, DisconnectCode, Envelope, ErrorCode, Push, Reply, SubscribeResult,
 };
 use crate::session::{Admission, Expiry, Grant, Session, Stage, Subscribed, Wish};
 
@@ -155,6 +155,10 @@ impl Worker {
         }
         if let Some(personal) = self.personal_topic(&user) {
             subscriptions.push((personal, Grant::default()));
+        }
+        if subscriptions.iter().any(|(name, _)| !self.is_known(name)) {
+            self.seat.surface.hub.directory().leave(&user, client_id);
+            return self.refuse_client(id, command, &Reply::from(ErrorCode::UnknownChannel), replies);
         }
         if subscriptions.len() > self.seat.surface.config.limits.subscriptions {
             self.seat.surface.hub.directory().leave(&user, client_id);

@@ -11,6 +11,9 @@ FEATURES = {
     "connection limits": {},
     "subscribe": {},
     "publish": {},
+    "publish order": {
+        "fanfare": "answers before publications: a reply never waits behind what is owed, so that pongs are fast under load",
+    },
     "payloads": {},
     "carriage returns": {
         "centrifugo": "takes newlines out of JSON, and leaves carriage returns, which end a line of SSE",

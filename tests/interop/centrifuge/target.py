@@ -51,13 +51,13 @@ VARIANTS = {
             "FANFARE_LIVENESS__PING_INTERVAL": "1s",
             "FANFARE_LIVENESS__PONG_TIMEOUT": "700ms",
             "FANFARE_CENTRIFUGE__CONNECT_TIMEOUT": "1s",
-            "FANFARE_CENTRIFUGE__EXPIRED_CLOSE_DELAY": "1s",
+            "FANFARE_CENTRIFUGE__REFRESH_GRACE": "1s",
             "FANFARE_LIMITS__CONNECTIONS_PER_USER": "3",
         },
         "hooked": {
             "FANFARE_HOOKS__CONNECT": "http://backend.invalid/connect",
             "FANFARE_HOOKS__REFRESH": "http://backend.invalid/refresh",
-            "FANFARE_CENTRIFUGE__EXPIRED_CLOSE_DELAY": "1s",
+            "FANFARE_CENTRIFUGE__REFRESH_GRACE": "1s",
         },
     },
 }

@@ -14,7 +14,7 @@ from target import HERE, VARIANTS
 pytestmark = pytest.mark.feature("connect")
 
 # How many features fanfare may lack. A number beside the table: who adds an exception for it has to say so twice.
-FANFARE_LACKS = 0
+FANFARE_LACKS = 1
 
 
 def test_fanfare_lacks_no_more_than_is_said():

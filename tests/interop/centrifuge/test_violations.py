@@ -180,6 +180,7 @@ def test_subscribing_twice_is_refused_with_105(connected):
     assert connected.ask(3, subscribe=ZZ) == {"error": {"code": 105, "message": "already subscribed"}}
 
 
+@pytest.mark.feature("publish order")
 def test_the_publisher_gets_its_publication_before_the_answer(connected, fresh):
     channel = fresh("zz")
     connected.ask(2, subscribe={"channel": channel})
@@ -203,8 +204,9 @@ def test_numbers_of_any_size_and_the_order_of_keys_stay_as_they_are(connected, h
     connected.ask(2, subscribe={"channel": channel})
     data = '{"z":123456789012345678901234567890,"a":1.00000000000000000001,"z":1e400,"\\u00e9":"\\u00e9\\/"}'
     connected.send('{"id":3,"publish":{"channel":"%s","data":%s}}' % (channel, data))
-    assert f'"data":{data}' in connected.text()
-    assert connected.next() == {"id": 3, "publish": {}}
+    both = [connected.text(), connected.text()]
+    assert '{"id":3,"publish":{}}' in both
+    assert any(f'"data":{data}' in text for text in both)
     connected.send({"id": 4, "history": {"channel": channel, "limit": 1}})
     assert f'"data":{data}' in connected.text()
 
@@ -419,7 +421,7 @@ def test_who_does_not_read_is_given_up(strict, fresh):
         raw.ask(2, subscribe={"channel": channel})
         # More than a queue and what the kernel takes; the close frame stands behind all that, and may be lost.
         gone = lambda: not strict.api("channels", pattern=channel)["channels"]  # noqa: E731
-        eventually(lambda: strict.publish(channel, "x" * 500_000) is not None and gone(), lambda: "it is given up")
+        eventually(lambda: strict.publish(channel, "x" * 60_000) is not None and gone(), lambda: "it is given up")
         assert raw.closed().code in (3008, None)
 
 
