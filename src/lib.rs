@@ -10,7 +10,9 @@
 //! | [`protocol`] | pure: publications to wire frames, per encoding |
 //! | [`hub`] | topics: registry, sequencing, interest, history |
 //! | [`fanout`] | pure: a worker's topic logs, cursors and outboxes |
+//! | [`hooks`] | the application's backend, asked and told over HTTP |
 //! | [`engine`] | where topics live beyond this process |
+//! | [`store`] | history on disk |
 //! | [`ws`] | pure: RFC 6455 and RFC 7692 bytes |
 //! | [`identity`] | who a client is: signed tokens, and the keys that verify them |
 //! | [`tls`] | TLS records (pure), and the certificates behind them, read from files |
@@ -25,6 +27,7 @@ pub mod close_reason;
 pub mod config;
 pub mod engine;
 pub mod fanout;
+pub mod hooks;
 pub mod hub;
 pub mod identity;
 pub mod pages;
@@ -32,6 +35,7 @@ pub mod protocol;
 pub mod refusal;
 pub mod server;
 pub mod session;
+pub mod store;
 pub mod tls;
 pub mod worker;
 pub mod ws;

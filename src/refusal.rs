@@ -26,6 +26,10 @@ pub enum Refusal {
     BodyTooLarge,
     /// The API key is missing or unknown (401).
     UnknownKey,
+    /// Commands are for a connection of another node (404).
+    UnknownNode,
+    /// A client without a WebSocket has as many commands waiting as it may (429, Retry-After).
+    TooManyCommands,
     /// The topic's rules do not let this publisher publish (403).
     PublishNotAllowed,
     /// A worker's mailbox stayed full for `limits.publish_wait` (503, Retry-After).
@@ -42,6 +46,8 @@ pub enum Refusal {
     TlsFailed,
     /// A connection that does not begin with the PROXY header its listener wants. It is closed.
     BadProxyHeader,
+    /// The topic is kept on disk, and the disk does not take anything (503).
+    HistoryUnavailable,
     /// `limits.topics` is reached (503).
     TooManyTopics,
     /// A JSON message of an endpoint with a template is not what it asks for.
@@ -85,6 +91,8 @@ impl Refusal {
         Self::BadBody,
         Self::BodyTooLarge,
         Self::UnknownKey,
+        Self::UnknownNode,
+        Self::TooManyCommands,
         Self::PublishNotAllowed,
         Self::Overloaded,
         Self::Draining,
@@ -93,6 +101,7 @@ impl Refusal {
         Self::TooManyHandshakes,
         Self::TlsFailed,
         Self::BadProxyHeader,
+        Self::HistoryUnavailable,
         Self::TooManyTopics,
         Self::BadMessage,
         Self::UpgradeRequired,
@@ -135,6 +144,8 @@ impl Refusal {
             Self::BadBody => "bad-body",
             Self::BodyTooLarge => "body-too-large",
             Self::UnknownKey => "unknown-key",
+            Self::UnknownNode => "unknown-node",
+            Self::TooManyCommands => "too-many-commands",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
@@ -143,6 +154,7 @@ impl Refusal {
             Self::TooManyHandshakes => "too-many-handshakes",
             Self::TlsFailed => "tls-failed",
             Self::BadProxyHeader => "bad-proxy-header",
+            Self::HistoryUnavailable => "history-unavailable",
             Self::TooManyTopics => "too-many-topics",
             Self::BadMessage => "bad-message",
             Self::UpgradeRequired => "upgrade-required",
@@ -171,9 +183,9 @@ impl Refusal {
             | Self::BadMessage
             | Self::TlsFailed
             | Self::BadProxyHeader => StatusCode::BAD_REQUEST,
-            Self::TooManyFromAddress | Self::TooManyHandshakes => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyFromAddress | Self::TooManyHandshakes | Self::TooManyCommands => StatusCode::TOO_MANY_REQUESTS,
             Self::BadWebSocketVersion | Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::UnknownPath | Self::UnknownNode => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownKey
@@ -189,6 +201,7 @@ impl Refusal {
             Self::Overloaded
             | Self::Draining
             | Self::TooManyConnections
+            | Self::HistoryUnavailable
             | Self::TooManyTopics
             | Self::TokenKeysUnreachable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -197,7 +210,8 @@ impl Refusal {
     /// For how long its client should wait before it tries again, in seconds: the `Retry-After` header of 429 and 503.
     pub const fn retry_after_seconds(self) -> Option<u64> {
         match self {
-            Self::Overloaded => Some(1),
+            Self::Overloaded | Self::TooManyCommands => Some(1),
+            Self::HistoryUnavailable => Some(2),
             Self::Draining | Self::TooManyConnections | Self::TooManyHandshakes | Self::TokenKeysUnreachable => Some(5),
             Self::TooManyFromAddress => Some(10),
             // Topics are freed when their history has expired: nothing that a quick retry could see.
@@ -212,6 +226,7 @@ impl Refusal {
             | Self::BadBody
             | Self::BodyTooLarge
             | Self::UnknownKey
+            | Self::UnknownNode
             | Self::PublishNotAllowed
             | Self::TlsFailed
             | Self::BadProxyHeader
@@ -243,6 +258,8 @@ impl Refusal {
             Self::BadBody => "the body cannot be understood",
             Self::BodyTooLarge => "the body is over the size limit",
             Self::UnknownKey => "the API key is missing or unknown",
+            Self::UnknownNode => "the stream is on another node",
+            Self::TooManyCommands => "too many commands of this session wait",
             Self::PublishNotAllowed => "publishing to this topic is not allowed",
             Self::Overloaded => "the hub is overloaded, try again later",
             Self::Draining => "the hub is stopping",
@@ -251,6 +268,7 @@ impl Refusal {
             Self::TooManyHandshakes => "this address connects too often",
             Self::TlsFailed => "the TLS handshake failed",
             Self::BadProxyHeader => "no PROXY header of a trusted proxy",
+            Self::HistoryUnavailable => "this topic cannot be written to disk now, try again later",
             Self::TooManyTopics => "the hub has too many topics",
             Self::BadMessage => "not a message that this endpoint takes",
             Self::UpgradeRequired => "this path is for WebSocket clients",
@@ -301,6 +319,14 @@ impl Refusal {
                 "The request has no `X-API-Key` header, or a key that is neither in `api.keys` nor in \
                  `api.keys_file`."
             }
+            Self::UnknownNode => {
+                "A client without a WebSocket sent commands to `/emulation` whose stream is on another node, or on this one \
+                 before it was started anew."
+            }
+            Self::TooManyCommands => {
+                "A client without a WebSocket sends commands to `/emulation` faster than `limits.message_rate` or \
+                 `limits.byte_rate` lets them through, or than there is room for what it publishes."
+            }
             Self::PublishNotAllowed => {
                 "The rules of the topic (`publish` of the first `[[topics]]` entry whose pattern matches) do not \
                  let this publisher publish; without an entry only the API may."
@@ -326,6 +352,10 @@ impl Refusal {
             Self::BadProxyHeader => {
                 "The listener has `proxy_protocol`, and a connection came from an address that is not in its \
                  `trusted_proxies`, or did not begin with a PROXY header."
+            }
+            Self::HistoryUnavailable => {
+                "The topic has `history = { store = \"disk\" }`, and the file of `history.path` cannot be written, because the \
+                 disk is full or fails; the log says what it said, and topics in memory go on."
             }
             Self::TooManyTopics => "`limits.topics` are in memory; a topic stays while it has subscribers or history.",
             Self::BadMessage => {
@@ -396,6 +426,13 @@ impl Refusal {
                 "Send `X-API-Key` with one of the configured keys. Without any configured key nothing is accepted: \
                  add one to `api.keys`."
             }
+            Self::UnknownNode => {
+                "After a restart nothing: the SDK connects again. With several nodes behind one address, have the load balancer \
+                 send all requests of a client to the same one."
+            }
+            Self::TooManyCommands => {
+                "Send less, or raise the rates of `[limits]`; what was taken before is done all the same."
+            }
             Self::PublishNotAllowed => {
                 "Publish with an API key, or set `publish = \"subscribers\"` or `\"anyone\"` for the topic."
             }
@@ -424,6 +461,10 @@ impl Refusal {
             Self::BadProxyHeader => {
                 "Switch the header on in the proxy (`send-proxy-v2` in HAProxy, `proxy_protocol on` in nginx's stream), \
                  and list the proxy's address in `trusted_proxies`."
+            }
+            Self::HistoryUnavailable => {
+                "Make room on the disk, or mend it: the hub tries again every second and goes on by itself, without a restart \
+                 and without a gap."
             }
             Self::TooManyTopics => {
                 "Raise `limits.topics`, shorten `history.ttl`, or look for a client that makes up topic names."

@@ -5,7 +5,7 @@ mod orders;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use crate::api::{Surface, SurfaceError};
 use crate::config::{Config, ListenAddress, Loaded, Source};
 use crate::hub::{Hub, Mailbox, WorkerId};
 use crate::session::{Behaviour, CompileError};
+use crate::store::OpenError;
 use crate::tls::{Identity, Reloaded};
 use crate::worker::{self, Arrival, Bell, Quiet, Seat};
 
@@ -29,6 +30,9 @@ const ARRIVALS: usize = 4096;
 
 /// How often the files of certificates are looked at without being asked to. Whoever renews them does it days ahead.
 const CERTIFICATES: Duration = Duration::from_secs(30);
+
+/// Time for what the backend has still to be told when all connections are closed, if they took all of `server.drain`.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Descriptors that are not connections: listeners, pollers, log, files being served.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -42,6 +46,9 @@ pub enum StartError {
     /// An endpoint cannot work as configured.
     #[error(transparent)]
     Endpoint(#[from] CompileError),
+    /// The file of the topics on disk cannot be used.
+    #[error(transparent)]
+    History(#[from] OpenError),
     /// Pages, keys or origins cannot be used as configured.
     #[error(transparent)]
     Surface(#[from] SurfaceError),
@@ -82,6 +89,8 @@ pub struct Server {
     /// Taken away when it ends.
     _files: Vec<SocketFile>,
     draining: watch::Sender<bool>,
+    /// When the drain began.
+    drained_since: OnceLock<Instant>,
     shards: Vec<JoinHandle<io::Result<()>>>,
     /// Fetches the keys of tokens, until the drain. Not on a shard: one that is stuck must not keep the others from new keys.
     keys: Option<JoinHandle<()>>,
@@ -119,10 +128,12 @@ impl Server {
             let bell = bell.clone();
             Arc::new(Mailbox::new(config.limits.mailbox.bytes(), Box::new(move || bell.ring())))
         });
-        let hub = Hub::new(&config, mailboxes.collect());
+        let hub = Hub::open(&config, mailboxes.collect(), started)?;
         let counters = Arc::new(Counters::new(workers));
         let demo = loaded.source == Source::Demo;
-        let surface = Arc::new(Surface::new(hub, Arc::clone(&config), counters, started, demo)?);
+        let surface = Surface::new(Arc::clone(&hub), Arc::clone(&config), counters, started, demo);
+        // Its threads hold it, and what they wait for will not come.
+        let surface = Arc::new(surface.inspect_err(|_| hub.close())?);
         let (draining, drained) = watch::channel(false);
         let placement = Arc::new(Placement::new(workers, config.limits.connections));
         let (ways, arrivals): (Vec<_>, Vec<_>) =
@@ -130,8 +141,15 @@ impl Server {
         let ways: Arc<[_]> = ways.into();
         let quiet: Arc<Quiet> = Arc::default();
         let cores = cores();
-        let mut server =
-            Self { surface: Arc::clone(&surface), addresses, _files: files, draining, shards: Vec::new(), keys: None };
+        let mut server = Self {
+            surface: Arc::clone(&surface),
+            addresses,
+            _files: files,
+            draining,
+            drained_since: OnceLock::new(),
+            shards: Vec::new(),
+            keys: None,
+        };
         if surface.verifier.fetches() {
             let started = fetch_keys(Arc::clone(&surface), drained.clone());
             server.keys = Some(started.map_err(|source| StartError::System { what: "fetching keys", source })?);
@@ -198,6 +216,7 @@ impl Server {
     /// Begins the drain: no more connections and publishes, what was acknowledged is delivered, everyone is asked to
     /// reconnect. Returns at once; calling it again changes nothing.
     pub fn drain(&self) {
+        self.drained_since.get_or_init(Instant::now);
         self.surface.hub.drain();
         self.draining.send_replace(true);
         // A worker without tasks sleeps in its poller, where only its bell reaches it.
@@ -209,7 +228,8 @@ impl Server {
         self.shards.iter().any(JoinHandle::is_finished)
     }
 
-    /// Waits for all shards to end, which they do after [`Server::drain`].
+    /// Waits for all shards to end, which they do after [`Server::drain`], and then until the backend has confirmed what
+    /// it was told: for what is left of `server.drain`, and for a second at least.
     ///
     /// # Errors
     /// The first shard that failed; the others were drained.
@@ -226,11 +246,16 @@ impl Server {
             }
             result = result.and(ended);
         }
+        // Nobody publishes any more.
+        self.surface.hub.close();
         if let Some(keys) = self.keys.take()
             && keys.join().is_err()
         {
             tracing::error!("fetching the keys of tokens panicked; see the log above");
         }
+        let now = Instant::now();
+        let began = self.drained_since.get().copied().unwrap_or(now);
+        self.surface.hooks.end((began + self.surface.config.server.drain.0).max(now + LAST_WORDS));
         result
     }
 }
@@ -238,6 +263,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.drain();
+        self.surface.hub.close();
     }
 }
 

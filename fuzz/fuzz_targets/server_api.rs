@@ -85,7 +85,7 @@ impl Rig {
         config.api.keys = vec!["key".to_owned()];
         config.limits.topics = 8;
         config.limits.message = ByteSize(1024);
-        let history = History { size: 3, ttl: Span::secs(3600) };
+        let history = History { size: 3, ..History::default() };
         config.topics = vec![TopicRules { pattern: "k*".to_owned(), history, presence: true, ..TopicRules::default() }];
         let config = Arc::new(config);
         let mailbox = Mailbox::new(config.limits.mailbox.bytes(), Box::new(|| {}));

@@ -16,6 +16,7 @@ use super::decision;
 use super::handshake::{Caller, InPlace};
 use super::origin::Origins;
 use crate::api::{Route, Surface, Wanted};
+use crate::hooks::Passed;
 use crate::session::Opening;
 use crate::ws::Agreement;
 
@@ -61,8 +62,10 @@ pub(super) fn read(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InP
         Route::Endpoint(index) if upgrade.is_from(surface.endpoint_origins(reach, index)) => {
             Opening::Endpoint { index: index as u16, compression }
         }
-        Route::Centrifuge(envelope) if upgrade.is_from(&reach.origins) && !upgrade.has_protocols => {
-            decision::client_socket(envelope, query, false, compression)
+        Route::Centrifuge(envelope)
+            if upgrade.is_from(&reach.origins) && !upgrade.has_protocols && !surface.hooks.passes_headers() =>
+        {
+            decision::client_socket(envelope, query, false, Passed::default(), compression).ok()?
         }
         _ => return None,
     };

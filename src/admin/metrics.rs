@@ -16,6 +16,8 @@ use super::health::Readiness;
 use super::process::Process;
 use crate::api::{Body, Reach, Surface, answer};
 use crate::close_reason::CloseReason;
+use crate::engine::{COMMIT_BOUNDS_MICROS, DiskFigures};
+use crate::hooks::{Failure, Hook, HookCensus, HookCounters};
 use crate::hub::{Census, Hub, WorkerId};
 use crate::refusal::Refusal;
 
@@ -42,7 +44,10 @@ pub async fn serve(surface: &Surface) -> Response<Body> {
         started_unix_seconds: surface.started_unix().as_secs_f64(),
         certificates: surface.reaches().iter().filter_map(expiry).collect(),
         client_addresses: i64::try_from(surface.addresses.len()).unwrap_or(i64::MAX),
+        disk: surface.hub.disk_figures().map(DiskReading::of).unwrap_or_default(),
         counters: Arc::clone(&surface.counters),
+        hooks: Arc::clone(surface.hooks.counters()),
+        hook_census: surface.hooks.census(),
     };
     answer::bytes(StatusCode::OK, OPEN_METRICS, reading.into_text())
 }
@@ -69,6 +74,46 @@ struct Reading {
     /// When the certificates of each listener that has some end.
     certificates: Vec<(String, u64)>,
     client_addresses: i64,
+    disk: DiskReading,
+    hooks: Arc<HookCounters>,
+    hook_census: HookCensus,
+}
+
+/// What [`DiskFigures`] say; zeros if no topic is on disk.
+#[derive(Debug, Default)]
+struct DiskReading {
+    commits: [u64; COMMIT_BOUNDS_MICROS.len() + 1],
+    commit_micros: u64,
+    failures: u64,
+    file_bytes: i64,
+    used_bytes: i64,
+}
+
+impl DiskReading {
+    fn of(figures: &DiskFigures) -> Self {
+        let (commits, commit_micros) = figures.commits();
+        Self {
+            commits,
+            commit_micros,
+            failures: figures.failures(),
+            file_bytes: figures.file_bytes(),
+            used_bytes: figures.used_bytes(),
+        }
+    }
+
+    fn encode(&self, out: &mut Families<'_>) -> fmt::Result {
+        out.gauge("fanfare_history_disk_bytes", "Bytes of the file of history.path", self.file_bytes)?;
+        out.gauge("fanfare_history_disk_used_bytes", "Bytes in it that entries take", self.used_bytes)?;
+        out.counter("fanfare_history_disk_failures", "Times that the disk failed or still failed", self.failures)?;
+        let bounds = COMMIT_BOUNDS_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::MAX]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(self.commits).collect();
+        out.histogram(
+            "fanfare_history_commit_duration_seconds",
+            "Time of a commit of history to disk, of as many publications as waited",
+            self.commit_micros as f64 / 1e6,
+            &buckets,
+        )
+    }
 }
 
 impl Reading {
@@ -254,6 +299,40 @@ impl Reading {
         )
     }
 
+    fn encode_hooks(&self, out: &mut Families<'_>) -> fmt::Result {
+        let each = |of: fn(&HookCounters, Hook) -> u64| {
+            Hook::ALL.map(|hook| ([("hook", hook.label())], of(&self.hooks, hook)))
+        };
+        out.histograms(
+            "fanfare_hook_duration_seconds",
+            "Time from asking for a call of the backend to its end, waiting for a place included",
+            Hook::ALL.map(|hook| ([("hook", hook.label())], self.hooks.durations(hook))),
+        )?;
+        let failures = Hook::ALL.into_iter().flat_map(|hook| (0..Failure::CODES.len()).map(move |code| (hook, code)));
+        out.counters(
+            "fanfare_hook_failures",
+            "Calls of the backend without an answer",
+            failures.map(|(hook, code)| {
+                ([("hook", hook.label()), ("code", Failure::CODES[code])], self.hooks.failures(hook, code))
+            }),
+        )?;
+        out.counters(
+            "fanfare_hook_coalesced",
+            "Calls that got the answer of an equal one",
+            each(HookCounters::coalesced),
+        )?;
+        out.counters("fanfare_hook_events_lost", "Events that will never be delivered", each(HookCounters::lost))?;
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        out.gauge("fanfare_hook_events_pending", "Events not confirmed yet", gauge(self.hook_census.events))?;
+        out.gauge("fanfare_hook_calls_under_way", "Calls under way", gauge(self.hook_census.under_way))?;
+        out.gauge("fanfare_hook_calls_waiting", "Calls that wait for their turn", gauge(self.hook_census.waiting))?;
+        out.gauges(
+            "fanfare_hook_breaker_state",
+            "Whether the URL of a hook is left alone: 0 no, 1 tried again, 2 yes",
+            self.hook_census.breakers.iter().map(|(hook, state)| ([("hook", hook.label())], *state)),
+        )
+    }
+
     fn encode_process(&self, out: &mut Families<'_>) -> fmt::Result {
         out.gauge("process_start_time_seconds", "Start time since the Unix epoch", self.started_unix_seconds)?;
         let Some(process) = self.process else { return Ok(()) };
@@ -281,9 +360,11 @@ impl Collector for Reading {
         out.gauge("fanfare_draining", "1 while the hub stops", i64::from(self.draining))?;
         self.encode_connections(&mut out)?;
         self.encode_topics(&mut out)?;
+        self.disk.encode(&mut out)?;
         self.encode_publications(&mut out)?;
         self.encode_listeners(&mut out)?;
         self.encode_workers(&mut out)?;
+        self.encode_hooks(&mut out)?;
         self.encode_process(&mut out)
     }
 }
@@ -306,6 +387,12 @@ impl Families<'_> {
         values.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
     }
 
+    fn histogram(&mut self, name: &str, help: &str, sum: f64, buckets: &[(f64, u64)]) -> fmt::Result {
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        family.encode_histogram::<NoLabelSet>(sum, count, buckets, None)
+    }
+
     fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         family.encode_counter::<NoLabelSet, _, u64>(&value, None)
@@ -320,6 +407,20 @@ impl Families<'_> {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         values.into_iter().try_for_each(|(labels, value)| {
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+        })
+    }
+
+    fn histograms<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, ([u64; HookCounters::BOUNDS_SECS.len()], f64))>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        values.into_iter().try_for_each(|(labels, (counts, sum))| {
+            let buckets: Vec<(f64, u64)> = std::iter::zip(HookCounters::BOUNDS_SECS, counts).collect();
+            let count = counts.iter().sum();
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
         })
     }
 }
@@ -348,6 +449,9 @@ mod tests {
             started_unix_seconds: 12.5,
             certificates: vec![("0.0.0.0:443".to_owned(), 13)],
             client_addresses: 14,
+            disk: DiskReading { commits: [1; COMMIT_BOUNDS_MICROS.len() + 1], ..DiskReading::default() },
+            hooks: Arc::default(),
+            hook_census: HookCensus { under_way: 15, waiting: 16, events: 17, breakers: vec![(Hook::Rpc, 2)] },
         };
         reading.into_text()
     }
@@ -371,6 +475,12 @@ mod tests {
             "fanfare_worker_busy_seconds_total{worker=\"1\"} 1.5",
             "fanfare_tls_certificate_expiry_timestamp_seconds{listener=\"0.0.0.0:443\"} 13",
             "fanfare_client_addresses 14",
+            "fanfare_hook_calls_under_way 15",
+            "fanfare_hook_calls_waiting 16",
+            "fanfare_hook_events_pending 17",
+            "fanfare_hook_breaker_state{hook=\"rpc\"} 2",
+            "fanfare_hook_failures_total{hook=\"connect\",code=\"breaker_open\"} 0",
+            "fanfare_hook_duration_seconds_bucket{le=\"+Inf\",hook=\"rpc\"} 0",
             "process_open_fds 10",
             "process_cpu_seconds_total 1.25",
             "process_start_time_seconds 12.5",
@@ -391,8 +501,9 @@ mod tests {
                 let stored = format!("{name}{}", series(name));
                 let sample =
                     page.lines().find_map(|line| line.strip_prefix(&stored)).expect("every family has a sample");
-                let labels =
-                    sample.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(inner, _)| inner);
+                // Of a histogram, the first is the sum: NAME_sum{…}.
+                let labelled = sample.split_once('{').filter(|(suffix, _)| matches!(*suffix, "" | "_sum"));
+                let labels = labelled.and_then(|(_, rest)| rest.split_once('}')).map_or("", |(inner, _)| inner);
                 let keys: Vec<_> = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).collect();
                 (stored, kind.to_owned(), keys.join(", "))
             })
@@ -429,7 +540,9 @@ mod tests {
         let values = docs.split_once("## Values of the labels").unwrap().1;
         let reasons = CloseReason::ALL.iter().map(|reason| reason.label());
         let protocols = Protocol::ALL.iter().map(|protocol| protocol.label());
-        for value in reasons.chain(protocols).chain(LOST_POLICIES) {
+        for value in
+            reasons.chain(protocols).chain(LOST_POLICIES).chain(Failure::CODES).chain(Hook::ALL.map(Hook::label))
+        {
             assert!(values.contains(&format!("`{value}`")), "{value}");
         }
     }

@@ -74,6 +74,8 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         Refusal::OriginRefused
         | Refusal::BadHandshake
         | Refusal::UnknownPath
+        | Refusal::UnknownNode
+        | Refusal::TooManyCommands
         | Refusal::MethodNotAllowed
         | Refusal::BadTopicName
         | Refusal::BadParameter
@@ -85,6 +87,7 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::TooManyConnections
         | Refusal::TooManyFromAddress
         | Refusal::TooManyHandshakes
+        | Refusal::HistoryUnavailable
         | Refusal::TooManyTopics
         | Refusal::TlsFailed
         | Refusal::BadProxyHeader
@@ -122,6 +125,8 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         Refusal::BadHandshake
         | Refusal::BadWebSocketVersion
         | Refusal::UnknownPath
+        | Refusal::UnknownNode
+        | Refusal::TooManyCommands
         | Refusal::MethodNotAllowed
         | Refusal::BadTopicName
         | Refusal::BadParameter
@@ -134,6 +139,7 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         | Refusal::TooManyHandshakes
         | Refusal::TlsFailed
         | Refusal::BadProxyHeader
+        | Refusal::HistoryUnavailable
         | Refusal::TooManyTopics
         | Refusal::BadMessage
         | Refusal::UpgradeRequired

@@ -29,6 +29,11 @@ pub enum Route {
     TryIt,
     /// `/connection/websocket` or `/connection/uni_websocket`: the Centrifuge protocol.
     Centrifuge(Envelope),
+    /// `/connection/http_stream`, `/connection/sse` and their unidirectional twins: the same protocol over a response that
+    /// does not end.
+    ClientStream(StreamKind, Envelope),
+    /// `/emulation`: what the clients of such streams say.
+    Emulation,
     /// `/metrics`.
     Metrics,
     /// `/health`: what Centrifugo has there.
@@ -39,6 +44,15 @@ pub enum Route {
     Ready,
     /// Nothing.
     Unknown,
+}
+
+/// How a response that does not end carries the Centrifuge protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamKind {
+    /// As lines of JSON, or Protobuf messages.
+    Http,
+    /// As Server-Sent Events.
+    Events,
 }
 
 /// Why a path below `/topics/` is not a topic's.
@@ -58,6 +72,8 @@ impl Route {
         match self {
             Self::Topic(_) => "GET, HEAD, POST",
             Self::Endpoint(_) | Self::Centrifuge(_) => "GET",
+            Self::ClientStream(StreamKind::Events, _) => "GET, POST, OPTIONS",
+            Self::ClientStream(StreamKind::Http, _) | Self::Emulation => "POST, OPTIONS",
             Self::Api(_) | Self::ApiCommands => "POST",
             Self::Page(_)
             | Self::TryIt
@@ -159,6 +175,11 @@ fn built_in(path: &str) -> Option<Route> {
     match path {
         "/connection/websocket" => Some(Route::Centrifuge(Envelope::Wrapped)),
         "/connection/uni_websocket" => Some(Route::Centrifuge(Envelope::Bare)),
+        "/connection/http_stream" => Some(Route::ClientStream(StreamKind::Http, Envelope::Wrapped)),
+        "/connection/uni_http_stream" => Some(Route::ClientStream(StreamKind::Http, Envelope::Bare)),
+        "/connection/sse" => Some(Route::ClientStream(StreamKind::Events, Envelope::Wrapped)),
+        "/connection/uni_sse" => Some(Route::ClientStream(StreamKind::Events, Envelope::Bare)),
+        "/emulation" => Some(Route::Emulation),
         "/api" => Some(Route::ApiCommands),
         "/metrics" => Some(Route::Metrics),
         "/health" => Some(Route::Health),

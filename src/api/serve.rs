@@ -7,6 +7,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
 use super::answer;
+use super::emulation;
 use super::method::ApiMethod;
 use super::problem::{method_not_allowed, problem};
 use super::reach::{Reach, Wanted};
@@ -58,6 +59,8 @@ where
         },
         Route::Centrifuge(_) if head.method == Method::GET => upgrade_required(surface, path),
         Route::Centrifuge(_) => method_not_allowed(&head.method, allow, surface),
+        Route::ClientStream(..) => emulation::preflight(surface, reach, head, allow),
+        Route::Emulation => emulation::serve(surface, reach, head, body, allow).await,
         Route::Unknown => unknown_path(surface, path),
         Route::Page(_)
         | Route::TryIt

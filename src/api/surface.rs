@@ -18,7 +18,8 @@ use crate::accept::origin::{BadOrigin, Origins};
 use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
-use crate::hub::{Hub, Idempotency};
+use crate::hooks::{Hooks, HooksError};
+use crate::hub::{Hub, Idempotency, Sessions};
 use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -27,6 +28,12 @@ use crate::worker::Orders;
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
+
+/// What one client of a stream may have waiting for its worker, besides one message of `limits.message`.
+const WAITING_LIMIT_BYTES: usize = 64 * 1024;
+
+/// What all of them may have waiting. Workers take it within a turn, as long as they find room in the mailboxes.
+const WAITING_TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// What every HTTP handler can reach. One per process.
 #[derive(Debug)]
@@ -41,6 +48,8 @@ pub struct Surface {
     pub started: Instant,
     /// No configuration file was given: details of refusals may be shown.
     pub demo: bool,
+    /// The way to the application's backend; there is one even where no hook has a URL.
+    pub hooks: Arc<Hooks>,
     /// Which path is what.
     pub routes: Routes,
     /// Files and texts.
@@ -65,6 +74,8 @@ pub struct Surface {
     pub addresses: Addresses,
     /// What workers are to do with their clients.
     pub(crate) orders: Orders,
+    /// The connections whose clients speak beside them.
+    pub sessions: Arc<Sessions>,
     /// Who issues what the listeners show.
     pub issuers: Issuers,
     /// What is reached through each listener.
@@ -97,10 +108,14 @@ pub enum SurfaceError {
     /// Tokens cannot be verified as configured.
     #[error(transparent)]
     Tokens(#[from] VerifierError),
+    /// The hooks cannot work as configured.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
 }
 
 impl Surface {
-    /// Prepares everything: compiles origins and routes, resolves the pages. Blocks on files.
+    /// Prepares everything: compiles origins and routes, resolves the pages, starts the thread of the hooks if there are
+    /// any. Blocks on files.
     pub fn new(
         hub: Arc<Hub>,
         config: Arc<Config>,
@@ -125,6 +140,7 @@ impl Surface {
         let since_start = started.elapsed();
         let now_unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
+            hooks: Arc::new(Hooks::start(&config.hooks)?),
             routes: Routes::new(&config),
             pages: Pages::new(&config)?,
             keys: ApiKeys::new(&config.api),
@@ -139,6 +155,10 @@ impl Surface {
             issuers,
             reaches,
             endpoint_origins,
+            sessions: Sessions::new(
+                config.limits.message.bytes().saturating_add(WAITING_LIMIT_BYTES),
+                WAITING_TOTAL_BYTES,
+            ),
             orders: Orders::new(Arc::clone(&hub), counters.shards.len()),
             hub,
             config,

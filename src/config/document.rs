@@ -136,7 +136,7 @@ impl<'t> Document<'t> {
 fn is_secret(path: &KeyPath) -> bool {
     // All of `tokens.keys`: a misspelt key beside the secret, or instead of it, would show the line with it.
     matches!(path.steps(), [Step::Key(section), Step::Key(key), ..]
-        if (section == "api" || section == "tokens") && key == "keys")
+        if matches!((section.as_str(), key.as_str()), ("api" | "tokens", "keys") | ("hooks", "secret")))
 }
 
 fn search_table(table: &DeTable<'_>, span: &Range<usize>, at: &KeyPath) -> Option<KeyPath> {

@@ -6,9 +6,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, Limits, Listen,
-    ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens, TopicHook,
-    TopicRules,
+    Acme, Announce, Api, Centrifuge, Certificate, Compression, Config, Endpoint, History, HistoryFile, Hooks, Limits,
+    Listen, ListenAddress, Liveness, Log, Page, Server, SlowConsumer, Span, Sse, SurfaceName, Tls, TokenKey, Tokens,
+    TopicHook, TopicRules,
 };
 use crate::identity::Algorithm;
 
@@ -43,13 +43,16 @@ fn collect(table: &toml::Table, prefix: &str, keys: &mut Vec<String>) {
 
 fn exemplar() -> Config {
     let some = |text: &str| Some(text.to_owned());
+    let hook = || Some("https://app.example.com/hooks".parse().expect("invariant: it is a URL"));
     let Config {
         server,
         liveness,
         limits,
         api: _,
         centrifuge,
+        history,
         tokens,
+        hooks,
         sse,
         compression,
         log,
@@ -61,7 +64,9 @@ fn exemplar() -> Config {
     let Server { listen, workers, drain, origins: _, anyone_may_publish_from_public_addresses, try_it_page } = server;
     let Liveness { ping_interval, pong_timeout } = liveness;
     let Limits { .. } = limits;
+    let HistoryFile { path, sync } = history;
     let Tokens { keys: _, jwks_url: _, jwks_refresh, audience: _, issuer: _, leeway } = tokens;
+    let Hooks { timeout, concurrency, queue, answer, coalesce, .. } = hooks;
     let Sse { retry } = sse;
     let Compression { enabled, level: effort, threshold } = compression;
     let Log { level, format } = log;
@@ -86,6 +91,7 @@ fn exemplar() -> Config {
             connect_timeout: centrifuge.connect_timeout,
             refresh_grace: centrifuge.refresh_grace,
         },
+        history: HistoryFile { path, sync },
         tokens: Tokens {
             keys: vec![TokenKey {
                 algorithm: Algorithm::Hs256,
@@ -100,6 +106,26 @@ fn exemplar() -> Config {
             audience: some("push"),
             issuer: some("https://auth.example.com"),
             leeway,
+        },
+        hooks: Hooks {
+            connect: hook(),
+            refresh: hook(),
+            subscribe: hook(),
+            publish: hook(),
+            sub_refresh: hook(),
+            rpc: hook(),
+            unsubscribe: hook(),
+            disconnect: hook(),
+            timeout,
+            concurrency,
+            queue,
+            answer,
+            headers: vec!["cookie".to_owned()],
+            emulated_headers: vec!["authorization".to_owned()],
+            secret: some("secret"),
+            secret_file: Some("secret.txt".into()),
+            ca_file: Some("authorities.pem".into()),
+            coalesce,
         },
         sse: Sse { retry },
         compression: Compression { enabled, level: effort, threshold },
@@ -129,7 +155,7 @@ fn exemplar() -> Config {
         topics: vec![TopicRules {
             pattern: rules.pattern,
             publish: rules.publish,
-            history: History { size: rules.history.size, ttl: rules.history.ttl },
+            history: History { size: rules.history.size, ttl: rules.history.ttl, store: rules.history.store },
             slow_consumer: SlowConsumer {
                 policy: rules.slow_consumer.policy,
                 lag: rules.slow_consumer.lag,

@@ -35,9 +35,16 @@ const IDEMPOTENCY: ByteSize = ByteSize(Idempotency::LIMIT_BYTES as u64);
 /// its head; see `worker`.
 const WAITING: ByteSize = ByteSize::kib(64);
 
+/// What clients of streams say beside them, and workers have not done; see `api`.
+const COMMANDS: ByteSize = ByteSize::mib(64);
+
 /// What a TLS connection keeps: an unfinished record or handshake message (32 KiB at most; see `tls`), keys and what was
 /// agreed on. What is sealed and not sent counts in `limits.outbound_total`.
 const TLS: ByteSize = ByteSize::kib(40);
+
+/// Publications that wait for the disk: those that wait for their place, those that are being written, and those that a
+/// failing disk makes wait; see `engine/disk`. And what redb keeps.
+const TO_DISK: ByteSize = ByteSize::mib(3 * 16 + 16);
 
 impl MemoryBound {
     /// The sum, saturating.
@@ -86,12 +93,35 @@ impl Config {
                     "workers × limits.message",
                     if compressed { times(limits.message, workers) } else { ByteSize(0) },
                 ),
+                item("commands of clients without a WebSocket", "fixed", COMMANDS),
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
+                item(
+                    "publications on their way to disk",
+                    "fixed",
+                    if self.keeps_on_disk() { TO_DISK } else { ByteSize(0) },
+                ),
+                item(
+                    "calls of hooks, their answers, and what waits for them",
+                    "hooks.concurrency × (hooks.answer + 2 × limits.message + limits.header) + 2 × hooks.queue",
+                    self.hooks_bound(),
+                ),
                 item("answers and files being sent over HTTP", "fixed", ANSWERS),
                 item("keys of publications that may come twice", "fixed", IDEMPOTENCY),
             ],
         }
+    }
+
+    /// Nothing, if no hook has a URL. Messages travel in base64, which is a third longer.
+    fn hooks_bound(&self) -> ByteSize {
+        if !self.hooks.any() {
+            return ByteSize(0);
+        }
+        let limits = &self.limits;
+        let sent = limits.message.0.saturating_mul(2).saturating_add(limits.header.0);
+        let call = ByteSize(self.hooks.answer.0.saturating_add(sent));
+        let waiting = self.hooks.queue.0.saturating_mul(2);
+        ByteSize(times(call, self.hooks.concurrency).0.saturating_add(waiting))
     }
 
     /// Nothing, if no topic keeps anything.
@@ -123,14 +153,22 @@ mod tests {
         config.limits.mailbox = ByteSize::mib(2);
         config.limits.outbound_total = ByteSize::mib(100);
         config.limits.history_total = ByteSize::mib(50);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 192 + 64));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 192 + 64));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 50 + 192 + 64));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 50 + 192 + 64));
+        config.hooks.rpc = Some("http://127.0.0.1:1/".parse().unwrap());
+        config.hooks.concurrency = 2;
+        config.hooks.answer = ByteSize::mib(1);
+        config.hooks.queue = ByteSize::mib(3);
+        config.limits.header = ByteSize::mib(1);
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 16 + 8 + 64 + 100 + 50 + 192 + 64 + 2 * 4 + 6));
+        config.hooks.rpc = None;
+        config.limits.header = ByteSize::kib(16);
         config.compression.enabled = true;
         let longer = 16 * (128 * 1024 + 64);
         assert_eq!(
             config.memory_bound(4).total(),
-            ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 100 + 50 + 192 + 64).0 + longer)
+            ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 64 + 100 + 50 + 192 + 64).0 + longer)
         );
     }
 

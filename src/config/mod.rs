@@ -14,6 +14,9 @@ mod document;
 mod endpoints;
 mod environment;
 mod exemplar;
+mod history;
+mod hook_url;
+mod hooks;
 mod key_path;
 mod limits;
 mod listeners;
@@ -39,6 +42,9 @@ pub use api::Api;
 pub use centrifuge::Centrifuge;
 pub use compression::Compression;
 pub use endpoints::{Announce, Endpoint};
+pub use history::{HistoryFile, Sync};
+pub use hook_url::{HookUrl, ParseHookUrlError};
+pub use hooks::Hooks;
 pub use limits::{Limits, OverRate};
 pub use listeners::{Listen, ListenAddress, SurfaceName};
 pub use loader::{Loaded, Source};
@@ -52,8 +58,8 @@ pub use settings::Config;
 pub use suggestion::nearest;
 pub use tokens::{TokenKey, Tokens};
 pub use topics::{
-    History, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule, TopicHook,
-    TopicRules,
+    History, HistoryStore, JoinLeave, PublishRule, ReadRule, RecoveryRule, SlowConsumer, SlowPolicy, SubscribeRule,
+    TopicHook, TopicRules,
 };
 pub use units::{ByteSize, ParseUnitError, Span};
 

@@ -118,6 +118,18 @@ pub struct History {
     pub size: usize,
     /// How long each is kept. Default `"1h"`.
     pub ttl: Span,
+    /// Where. Default `memory`.
+    pub store: HistoryStore,
+}
+
+/// Where history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryStore {
+    /// In memory: a restart begins a new epoch.
+    Memory,
+    /// In memory, and in the file of `history.path`: it outlives the process.
+    Disk,
 }
 
 /// Who may publish to a topic.
@@ -163,6 +175,11 @@ pub enum SlowPolicy {
 }
 
 impl TopicRules {
+    /// Whether anything is kept.
+    pub fn keeps_history(&self) -> bool {
+        self.history.size > 0 && !self.history.ttl.0.is_zero()
+    }
+
     /// Whether these rules are for the topic `name`, earlier entries aside. Linear in both, worst case their product.
     pub fn covers(&self, name: &str) -> bool {
         pattern::matches(&self.pattern, name)
@@ -194,7 +211,7 @@ impl Default for TopicRules {
 
 impl Default for History {
     fn default() -> Self {
-        Self { size: 0, ttl: Span::secs(3600) }
+        Self { size: 0, ttl: Span::secs(3600), store: HistoryStore::Memory }
     }
 }
 

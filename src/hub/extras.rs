@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::member::Member;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::member::{ClientId, Member};
 
 /// What few publications have beside their payload: apart from it, so that all others pay for none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,9 +43,121 @@ impl Extras {
     }
 }
 
+/// The first byte of extras on disk as they are written today.
+const VERSION: u8 = 1;
+
+impl Extras {
+    /// As they are kept on disk: the version of this format, the count of tags, each name and value; then a byte that says
+    /// whether a publisher follows (user, client, and both infos), and whether a version does (number and epoch). Each text
+    /// has its length before it, in 4 bytes, little-endian.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        let mut bytes = vec![VERSION];
+        let text = |bytes: &mut Vec<u8>, text: &[u8]| {
+            bytes.extend((text.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(text);
+        };
+        bytes.extend((self.tags.len() as u32).to_le_bytes());
+        for (name, value) in &self.tags {
+            text(&mut bytes, name.as_bytes());
+            text(&mut bytes, value.as_bytes());
+        }
+        bytes.push(u8::from(self.publisher.is_some()) | u8::from(self.version.is_some()) << 1);
+        if let Some(publisher) = &self.publisher {
+            text(&mut bytes, publisher.user.as_bytes());
+            bytes.extend_from_slice(publisher.client.0.as_bytes());
+            text(&mut bytes, &publisher.connection_info);
+            text(&mut bytes, &publisher.topic_info);
+        }
+        if let Some(version) = &self.version {
+            bytes.extend(version.number.to_le_bytes());
+            text(&mut bytes, version.epoch.as_bytes());
+        }
+        Bytes::from(bytes)
+    }
+
+    /// What [`Extras::to_bytes`] has written; `None` if these bytes are nothing of the kind, or nothing at all.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&VERSION, mut rest) = bytes.split_first()? else { return None };
+        let count = number(&mut rest)?;
+        let mut tags = Vec::new();
+        for _ in 0..count {
+            let name = std::str::from_utf8(text(&mut rest)?).ok()?.into();
+            tags.push((name, std::str::from_utf8(text(&mut rest)?).ok()?.into()));
+        }
+        let (&follows, after) = rest.split_first()?;
+        rest = after;
+        let publisher = match follows & 1 {
+            0 => None,
+            _ => {
+                let user = std::str::from_utf8(text(&mut rest)?).ok()?.into();
+                let (client, after) = rest.split_first_chunk()?;
+                rest = after;
+                Some(Arc::new(Member {
+                    user,
+                    client: ClientId(Uuid::from_bytes(*client)),
+                    connection_info: Bytes::copy_from_slice(text(&mut rest)?),
+                    topic_info: Bytes::copy_from_slice(text(&mut rest)?),
+                }))
+            }
+        };
+        let version = match follows >> 1 {
+            0 => None,
+            1 => {
+                let (number, after) = rest.split_first_chunk()?;
+                rest = after;
+                let epoch = std::str::from_utf8(text(&mut rest)?).ok()?.into();
+                Some(Box::new(Version { number: u64::from_le_bytes(*number), epoch }))
+            }
+            _ => return None,
+        };
+        rest.is_empty().then_some(Self { tags: tags.into(), publisher, version })
+    }
+}
+
+fn number(rest: &mut &[u8]) -> Option<usize> {
+    let (number, after) = rest.split_first_chunk()?;
+    *rest = after;
+    usize::try_from(u32::from_le_bytes(*number)).ok()
+}
+
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = number(rest)?;
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extras_are_read_as_they_were_written_and_cut_ones_are_not_guessed_at() {
+        let tags: Box<[(Box<str>, Box<str>)]> = Box::new([("a".into(), "1".into()), ("ä".into(), "".into())]);
+        let publisher = Member {
+            user: "u".into(),
+            client: ClientId(Uuid::from_bytes([7; 16])),
+            connection_info: Bytes::from_static(b"{}"),
+            topic_info: Bytes::new(),
+        };
+        let version = Some(Box::new(Version { number: u64::MAX, epoch: "e".into() }));
+        let publisher = Some(Arc::new(publisher));
+        for (publisher, version) in
+            [(None, None), (publisher.clone(), None), (None, version.clone()), (publisher, version)]
+        {
+            let extras = Extras { tags: tags.clone(), publisher, version };
+            let bytes = extras.to_bytes();
+            assert_eq!(Extras::from_bytes(&bytes).as_ref(), Some(&extras));
+            for cut in 0..bytes.len() {
+                assert_eq!(Extras::from_bytes(&bytes[..cut]), None, "{cut}");
+            }
+            assert_eq!(Extras::from_bytes(&[&bytes[..], &[0]].concat()), None);
+        }
+        assert_eq!(Extras::from_bytes(&[]), None);
+        assert_eq!(Extras::from_bytes(&[2, 0, 0, 0, 0, 0]), None);
+        assert_eq!(Extras::from_bytes(&[1, 0, 0, 0, 0, 4]), None);
+        assert_eq!(Extras::from_bytes(&[1, 255, 255, 255, 255]), None);
+    }
 
     #[test]
     fn a_tag_is_found_by_its_name() {

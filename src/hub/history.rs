@@ -43,6 +43,8 @@ pub(super) struct Keep {
     pub(super) size: usize,
     /// How long each.
     pub(super) ttl: Duration,
+    /// Whether it is kept on disk, too.
+    pub(super) on_disk: bool,
     /// Whether a publication may be told as what differs from the one before.
     pub(super) delta: bool,
 }
@@ -59,9 +61,16 @@ const LONGEST_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// How much there is in a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Weight {
-    pub(super) publications: usize,
-    pub(super) bytes: usize,
+pub(crate) struct Weight {
+    pub(crate) publications: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Weight {
+    /// The bytes without what memory costs: payloads, and what stands beside them.
+    pub(crate) fn content_bytes(self) -> usize {
+        self.bytes - self.publications * Retained::OVERHEAD_BYTES
+    }
 }
 
 /// A ring of the last publications of one topic, without gaps between their offsets, by size and time.
@@ -74,21 +83,24 @@ pub(super) struct History {
     last_accepted: Option<Instant>,
     /// The last version of a publication, if its publisher numbers them. Stays when all that was kept is gone.
     version: Option<Box<Version>>,
+    /// What was delivered last was not kept.
+    has_passed: bool,
 }
 
 /// That of a topic that has kept nothing yet.
 pub(super) static NOTHING: History = History {
     ring: VecDeque::new(),
-    keep: Keep { size: 0, ttl: Duration::ZERO, delta: false },
+    keep: Keep { size: 0, ttl: Duration::ZERO, on_disk: false, delta: false },
     bytes: 0,
     last_accepted: None,
     version: None,
+    has_passed: false,
 };
 
 impl History {
     pub(super) fn new(keep: Keep) -> Self {
         let keep = Keep { ttl: keep.ttl.min(LONGEST_TTL), ..keep };
-        Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None, version: None }
+        Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None, version: None, has_passed: false }
     }
 
     /// When a publication is accepted whose publisher read its clock at `now`: not before the last one. The clocks of two
@@ -153,9 +165,17 @@ impl History {
         gone
     }
 
-    /// The newest, if it is the publication of this offset.
-    pub(super) fn newest(&self, offset: Offset) -> Option<&Retained> {
-        self.ring.back().filter(|newest| newest.offset == offset)
+    /// Something was delivered that is not kept.
+    pub(super) fn note_passing(&mut self) {
+        self.has_passed = true;
+    }
+
+    /// What the next publication may be told as a difference to: the payload of the newest, if that has this offset and is
+    /// what was delivered last.
+    pub(super) fn take_base(&mut self, last: Offset) -> Option<Bytes> {
+        let has_passed = std::mem::take(&mut self.has_passed);
+        let newest = self.ring.back().filter(|newest| newest.offset == last && !has_passed)?;
+        Some(newest.payload.clone())
     }
 
     /// The `count` last ones before `offset`, oldest first.
@@ -234,7 +254,7 @@ mod tests {
     }
 
     fn filled(size: usize, count: u64, now: Instant) -> History {
-        let mut history = History::new(Keep { size, ttl: TTL, delta: false });
+        let mut history = History::new(Keep { size, ttl: TTL, on_disk: false, delta: false });
         for offset in 1..=count {
             let gone = history.push(retained(offset, now), now);
             assert_eq!(gone.len(), usize::from(offset > size as u64));
@@ -271,7 +291,7 @@ mod tests {
     #[test]
     fn without_history_only_the_top_is_honoured() {
         let now = Instant::now();
-        let mut history = History::new(Keep { size: 0, ttl: TTL, delta: false });
+        let mut history = History::new(Keep { size: 0, ttl: TTL, on_disk: false, delta: false });
         assert_eq!(history.push(retained(1, now), now).len(), 1);
         assert!(!history.keep.keeps() && history.is_empty());
         assert_eq!(since(&history, 1, 1, now), Some(vec![]));
@@ -313,7 +333,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_read_before_the_last_publication_counts_as_its_time() {
         let start = Instant::now();
-        let mut history = History::new(Keep { size: 1, ttl: TTL, delta: false });
+        let mut history = History::new(Keep { size: 1, ttl: TTL, on_disk: false, delta: false });
         let later = start + Duration::from_millis(1);
         assert_eq!(history.accept(later), later);
         assert_eq!(history.accept(start), later);
@@ -359,7 +379,7 @@ mod tests {
     #[test]
     fn a_time_to_live_beyond_the_range_of_the_clock_means_never() {
         let now = Instant::now();
-        let mut history = History::new(Keep { size: 1, ttl: Duration::MAX, delta: false });
+        let mut history = History::new(Keep { size: 1, ttl: Duration::MAX, on_disk: false, delta: false });
         assert!(history.push(retained(1, now), now).is_empty());
         assert_eq!(since(&history, 0, 1, now + Duration::from_secs(86_400 * 365)), Some(vec![1]));
     }
@@ -391,7 +411,7 @@ mod tests {
         ) {
             let start = Instant::now();
             let mut now = start;
-            let mut history = History::new(Keep { size, ttl: TTL, delta: false });
+            let mut history = History::new(Keep { size, ttl: TTL, on_disk: false, delta: false });
             // The model keeps all there ever was, and says what should be served of it.
             let mut all: Vec<Retained> = Vec::new();
             for step in steps {

@@ -2,26 +2,30 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
 
 use super::canary::Canary;
 use super::directory::Directory;
-use super::history::Keep;
+use super::extras::Extras;
+use super::history::{Keep, Retained};
 use super::joined::{Joined, Start};
 use super::mailbox::Mailbox;
 use super::node::Node;
-use super::outcome::Outcome;
+use super::outcome::{Done, Outcome, Queue};
 use super::position::{Offset, Position};
 use super::presence::Presence;
-use super::publication::Draft;
+use super::publication::{Draft, Purpose};
 use super::registry::Registry;
 use super::rules::Rules;
 use super::topic::Topic;
 use super::topic_name::TopicName;
 use super::worker_set::WorkerId;
-use crate::config::{Config, TopicRules};
-use crate::engine::{Engine, memory};
+use crate::config::{Config, HistoryStore, Sync, TopicRules};
+use crate::engine::{Disk, DiskFigures, Engine, memory};
 use crate::refusal::Refusal;
+use crate::store::{Kept, OpenError, Store, SyncMode};
 
 /// Expired publications and topics with any that one [`Hub::tidy`] takes away.
 const TIDY_PUBLICATIONS: usize = 32_768;
@@ -45,12 +49,67 @@ pub struct Hub {
 
 impl Hub {
     /// A hub over these workers; a [`WorkerId`] is a place in `mailboxes`.
+    ///
+    /// What is to be kept on disk is not, either: [`Hub::open`] does that.
     pub fn new(config: &Config, mailboxes: Vec<Arc<Mailbox>>) -> Arc<Self> {
+        Self::with(config, mailboxes, Engine::Memory)
+    }
+
+    /// The same, with the topics that are kept on disk as they were, and a thread that writes. Blocks on the disk.
+    ///
+    /// To be ended with [`Hub::close`].
+    ///
+    /// # Errors
+    /// The file of `history.path` cannot be used.
+    pub fn open(config: &Config, mailboxes: Vec<Arc<Mailbox>>, now: Instant) -> Result<Arc<Self>, OpenError> {
+        if !config.keeps_on_disk() {
+            return Ok(Self::new(config, mailboxes));
+        }
+        let began = Instant::now();
+        let path = &config.history.path;
+        tracing::info!(path = %path.display(), bytes = std::fs::metadata(path).map_or(0, |file| file.len()), "reading history");
+        let wall = wall_micros();
+        let (store, kept) = Store::open(path, sync_mode(config.history.sync), wall)?;
+        let hub = Self::with(config, mailboxes, Engine::Disk(Box::new(Disk::new(config))));
+        hub.registry.epochs_begin_after(kept.last_epoch);
+        let stopped = kept.stopped;
+        let restored = hub.restore(kept, now, wall);
+        tracing::info!(
+            topics = restored.topics.len(),
+            left_out = restored.left_out,
+            publications = hub.census().history_publications,
+            ?stopped,
+            took = ?began.elapsed(),
+            "history is read"
+        );
+        if let Engine::Disk(disk) = &hub.engine {
+            disk.start(&hub, store, restored.topics).map_err(|error| OpenError::Disk {
+                path: path.clone(),
+                detail: format!("cannot start its thread: {error}"),
+            })?;
+        }
+        Ok(hub)
+    }
+
+    /// Writes what still waits for the disk, and says there that nothing is missing. Blocks; call it when nobody publishes
+    /// any more. Without a disk it does nothing.
+    pub fn close(&self) {
+        if let Engine::Disk(disk) = &self.engine {
+            disk.close();
+        }
+    }
+
+    fn with(config: &Config, mailboxes: Vec<Arc<Mailbox>>, engine: Engine) -> Arc<Self> {
         let rules = Rules::new(&config.topics);
-        let keep = |rules: &TopicRules| Keep { size: rules.history.size, ttl: rules.history.ttl.0, delta: rules.delta };
+        let keep = |rules: &TopicRules| Keep {
+            size: rules.history.size,
+            ttl: rules.history.ttl.0,
+            on_disk: rules.history.store == HistoryStore::Disk && rules.history.size > 0,
+            delta: rules.delta,
+        };
         let keeps = rules.list().iter().map(keep).collect();
         Arc::new(Self {
-            engine: Engine::Memory,
+            engine,
             registry: Registry::new(config.limits.topics),
             rules,
             node: Node::new(mailboxes, keeps, config.limits.history_total.bytes()),
@@ -71,9 +130,10 @@ impl Hub {
         &self.rules.list()[usize::from(self.rules.resolve(name.as_str()))]
     }
 
-    /// Whether a pattern of the configuration is for this name, and not only the built-in rules.
+    /// Whether a pattern with a namespace is for this name: one for all names knows no namespace.
     pub fn is_listed(&self, name: &TopicName) -> bool {
-        usize::from(self.rules.resolve(name.as_str())) + 1 < self.rules.list().len()
+        let index = usize::from(self.rules.resolve(name.as_str()));
+        index + 1 < self.rules.list().len() && self.rules.list()[index].pattern.contains(':')
     }
 
     /// Who is in which topic.
@@ -114,17 +174,69 @@ impl Hub {
         self.registry.find(name)
     }
 
-    /// Publishes `draft` on `topic` and answers through `done`: at once with the memory engine, later with a remote one.
+    /// Publishes `draft` on `topic`. `None`: the outcome is not known yet, and comes through what `later` makes, which is
+    /// called in that case only.
     ///
-    /// With the memory engine: a predictable branch, then the topic's critical section; nothing is allocated but the
-    /// publication itself, if somebody subscribes, and places in the history until it is full. See bench `publish`.
+    /// For topics in memory: a predictable branch, then the topic's critical section; nothing is allocated but the
+    /// publication itself, if somebody subscribes, and places in the history until it is full. See bench `publish`. For
+    /// topics on disk: a place in the queue of the thread that writes; nobody waits for the disk here.
     /// Keep the topic and publish on it again: it is never freed under its holder.
-    pub fn publish<D: FnOnce(Outcome)>(&self, topic: &Arc<Topic>, draft: Draft, now: Instant, done: D) {
+    #[must_use]
+    pub fn publish(
+        &self,
+        topic: &Arc<Topic>,
+        draft: Draft,
+        now: Instant,
+        later: impl FnOnce() -> Done,
+    ) -> Option<Outcome> {
         if self.is_draining() {
-            return done(Outcome::Refused(Refusal::Draining));
+            return Some(Outcome::Refused(Refusal::Draining));
         }
-        match self.engine {
-            Engine::Memory => done(memory::publish(topic, draft, now, &self.node)),
+        match &self.engine {
+            Engine::Disk(disk) if self.node.keeps[topic.rules()].on_disk && draft.purpose() == Purpose::Publication => {
+                disk.publish(topic, draft, now, later)
+            }
+            Engine::Memory | Engine::Disk(_) => Some(memory::publish(topic, draft, now, &self.node)),
+        }
+    }
+
+    /// The same for a publication that has its place on disk, or will have.
+    pub(crate) fn place(&self, topic: &Arc<Topic>, draft: Draft, now: Instant) -> Outcome {
+        memory::publish(topic, draft, now, &self.node)
+    }
+
+    /// Resolves (once enabled) when a queue that was [`Outcome::Full`] has room again; for publishers over HTTP.
+    /// See [`Mailbox::room`].
+    pub fn room(&self, queue: Queue) -> &Notify {
+        match (queue, &self.engine) {
+            (Queue::Disk, Engine::Disk(disk)) => disk.room(),
+            (Queue::Mailbox(worker), Engine::Memory | Engine::Disk(_)) => self.mailbox(worker).room(),
+            (Queue::Disk, Engine::Memory) => unreachable!("nothing waits for a disk that is not there"),
+        }
+    }
+
+    /// Wakes `worker` when a queue that was [`Outcome::Full`] has room again. See [`Mailbox::wake_when_roomy`].
+    pub fn wake_when_roomy(&self, queue: Queue, worker: &Arc<Mailbox>) {
+        match (queue, &self.engine) {
+            (Queue::Disk, Engine::Disk(disk)) => disk.wake_when_roomy(worker),
+            (Queue::Mailbox(full), Engine::Memory | Engine::Disk(_)) => self.mailbox(full).wake_when_roomy(worker),
+            (Queue::Disk, Engine::Memory) => unreachable!("nothing waits for a disk that is not there"),
+        }
+    }
+
+    /// The disk, if there is one.
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        match &self.engine {
+            Engine::Disk(disk) => Some(disk),
+            Engine::Memory => None,
+        }
+    }
+
+    /// What the disk does, if there is one.
+    pub fn disk_figures(&self) -> Option<&DiskFigures> {
+        match &self.engine {
+            Engine::Disk(disk) => Some(disk.figures()),
+            Engine::Memory => None,
         }
     }
 
@@ -239,11 +351,74 @@ impl Hub {
         }
     }
 
+    /// Makes the topics that were kept, as far as `limits.topics` and their rules of today allow.
+    fn restore(&self, kept: Kept, now: Instant, wall_micros: u64) -> Restored {
+        let mut restored = Restored::default();
+        // The ones that were published on last, if there is not room for all.
+        for kept in kept.topics.into_iter().rev() {
+            let rules = self.rules.resolve(kept.name.as_str());
+            let keep = self.node.keeps[usize::from(rules)];
+            let made = keep.on_disk.then(|| {
+                self.registry.find_or_make(&kept.name, wall_micros, &self.node.idle, |id, _| {
+                    Topic::new(id, kept.name.clone(), rules, kept.epoch, self.node.mailboxes.len())
+                })
+            });
+            let Some(Some(topic)) = made else {
+                restored.left_out += 1;
+                continue;
+            };
+            let first = kept.records.len().saturating_sub(keep.size);
+            let retained = kept.records.into_iter().skip(first).filter_map(|record| {
+                let age = Duration::from_micros(wall_micros.saturating_sub(record.accepted_micros));
+                let accepted = if age < keep.ttl { now.checked_sub(age)? } else { return None };
+                Some(Retained {
+                    offset: record.position.offset,
+                    kind: record.kind,
+                    // Its own memory, with the frame's header before it: what the budget reckons with.
+                    payload: Draft::new(record.kind, &record.payload).payload(),
+                    accepted,
+                    extras: Extras::from_bytes(&record.extras).map(Arc::new),
+                })
+            });
+            topic.restore(kept.top, ending_at(kept.top, retained.collect()), now, &self.node);
+            restored.topics.push(topic);
+        }
+        self.node.budget.enforce(&self.node.idle);
+        restored
+    }
+
     fn find_or_make(&self, name: &TopicName) -> Option<Arc<Topic>> {
         self.registry.find_or_make(name, wall_micros(), &self.node.idle, |id, epoch| {
             let rules = self.rules.resolve(name.as_str());
             Topic::new(id, name.clone(), rules, epoch, self.node.mailboxes.len())
         })
+    }
+}
+
+/// What was made of what was kept.
+#[derive(Debug, Default)]
+struct Restored {
+    topics: Vec<Arc<Topic>>,
+    /// Topics for which there is no room, or which are not kept on disk any more.
+    left_out: usize,
+}
+
+/// The end of `records` that leads up to `top` without a gap: all, but for a clock that was set back meanwhile.
+fn ending_at(top: Offset, mut records: Vec<Retained>) -> Vec<Retained> {
+    let mut expected = top.0;
+    let fits = |record: &&Retained| {
+        let fits = record.offset.0 == expected;
+        expected = expected.wrapping_sub(1);
+        fits
+    };
+    let count = records.iter().rev().take_while(fits).count();
+    records.split_off(records.len() - count)
+}
+
+fn sync_mode(sync: Sync) -> SyncMode {
+    match sync {
+        Sync::Always => SyncMode::Always,
+        Sync::Every(_) => SyncMode::Interval,
     }
 }
 
@@ -261,7 +436,7 @@ pub struct Census {
 }
 
 /// The wall clock in microseconds since 1970: the one place where the hub asks for it.
-fn wall_micros() -> u64 {
+pub(crate) fn wall_micros() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_micros()).unwrap_or(0)
 }

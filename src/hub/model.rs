@@ -160,7 +160,7 @@ mod checks {
 
     fn bounded_node(workers: &[Worker], history: usize, history_limit_bytes: usize) -> Arc<Node> {
         let mailboxes = workers.iter().map(|worker| Arc::clone(&worker.mailbox)).collect();
-        let keep = Keep { size: history, ttl: TTL, delta: false };
+        let keep = Keep { size: history, ttl: TTL, on_disk: false, delta: false };
         Arc::new(Node::new(mailboxes, vec![keep], history_limit_bytes))
     }
 

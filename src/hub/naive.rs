@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Draft, Epoch, Hub, Joined, Letter, Mailbox, Outcome, Position, Publication, Recovery, Start, Topic, TopicName,
-    WorkerId,
+    Draft, Epoch, Hub, Joined, Letter, Mailbox, Outcome, Position, Publication, Queue, Recovery, Start, Topic,
+    TopicName, WorkerId,
 };
 use crate::config::{Config, History, Span, TopicRules};
 
@@ -137,7 +137,7 @@ pub(super) fn run(steps: impl IntoIterator<Item = Step>) {
 
 impl Rival {
     fn new() -> Self {
-        let history = History { size: SIZE, ttl: Span(TTL) };
+        let history = History { size: SIZE, ttl: Span(TTL), ..History::default() };
         let keep = TopicRules { pattern: "keep*".to_owned(), history, ..TopicRules::default() };
         let config = Config { topics: vec![keep], ..Config::default() };
         let limit_bytes = MAILBOX * (PAYLOAD_BYTES + size_of::<Publication>());
@@ -201,8 +201,7 @@ impl Rival {
         let topic = self.topic(name);
         self.published += 1;
         let payload = format!("{:0PAYLOAD_BYTES$}", self.published);
-        let mut answer = None;
-        self.hub.publish(&topic, Draft::text(&payload), self.now, |outcome| answer = Some(outcome));
+        let answer = self.hub.publish(&topic, Draft::text(&payload), self.now, || unreachable!());
         let now = self.now;
         let life = self.life(name);
         let workers: BTreeSet<usize> = life.subscriptions.iter().map(|(worker, _)| usize::from(*worker)).collect();
@@ -215,7 +214,7 @@ impl Rival {
                 assert_eq!(receipt.receivers, life.subscriptions.len());
                 workers.into_iter().for_each(|worker| self.mail[worker].push((receipt.position, payload.clone())));
             }
-            (Some(Outcome::Full { draft, worker }), Some(_)) => {
+            (Some(Outcome::Full { draft, queue: Queue::Mailbox(worker) }), Some(_)) => {
                 assert_eq!(draft.payload(), payload.as_bytes(), "the draft comes back as it was");
                 assert!(workers.contains(&worker.index()) && self.mail[worker.index()].len() == MAILBOX);
             }

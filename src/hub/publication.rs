@@ -96,6 +96,16 @@ impl Draft {
         self.frame.len() - usize::from(self.header_len)
     }
 
+    /// What it has beside its payload.
+    pub fn extras(&self) -> Option<&Arc<Extras>> {
+        self.extras.as_ref()
+    }
+
+    /// The bytes of its payload, and of what it has besides.
+    pub(crate) fn content_bytes(&self) -> usize {
+        self.frame.len() + self.extras.as_ref().map_or(0, |extras| extras.bytes())
+    }
+
     /// What it is charged with in a mailbox, in bytes: the same as its publication.
     pub(super) fn charge_bytes(&self) -> usize {
         let extras = self.extras.as_ref().map_or(0, |extras| extras.bytes());

@@ -110,6 +110,11 @@ impl Registry {
         self.topics.iter().for_each(|named| look(&named.key().0));
     }
 
+    /// No topic gets an epoch up to this one any more.
+    pub(super) fn epochs_begin_after(&self, last: Epoch) {
+        self.last_epoch.fetch_max(last.0, Ordering::Relaxed);
+    }
+
     /// Topics in memory.
     pub(super) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)

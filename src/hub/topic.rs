@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 
 use super::budget::Budget;
 use super::extras::Extras;
-use super::history::{History, NOTHING, Retained};
+use super::history::{History, NOTHING, Retained, Weight};
 use super::idle::Idle;
 use super::joined::{Joined, Recovery, Start};
 use super::kind::Kind;
 use super::mailbox::Mailbox;
 use super::node::Node;
-use super::outcome::{Outcome, Receipt};
+use super::outcome::{Outcome, Queue, Receipt};
 use super::position::{Epoch, Offset, Position};
 use super::publication::{Draft, Prepared, Purpose};
 use super::room::Reserved;
@@ -99,7 +99,8 @@ impl Topic {
     /// workers, or does nothing at all if one of those has no room.
     pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, node: &Node) -> Outcome {
         let charge_bytes = draft.charge_bytes();
-        let is_numbered = draft.purpose == Purpose::Publication;
+        let purpose = draft.purpose;
+        let is_numbered = purpose == Purpose::Publication;
         let is_kept = is_numbered && node.keeps[self.rules()].keeps();
         let retained = is_kept.then(|| (draft.kind, draft.payload(), draft.extras.clone()));
         let mut prepared = Some(Prepared::new(self, draft, now));
@@ -113,10 +114,15 @@ impl Topic {
         if let Err(worker) = reserve_all(&state.interest, node, charge_bytes) {
             drop(state);
             let draft = prepared.map(Prepared::into_draft).expect("invariant: only placing takes it");
-            return Outcome::Full { draft, worker };
+            return Outcome::Full { draft, queue: Queue::Mailbox(worker) };
         }
         // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
         let position = Position { epoch: self.epoch, offset: Offset(state.top.0 + u64::from(is_numbered)) };
+        if purpose == Purpose::Passing
+            && let Some(history) = &mut state.history
+        {
+            history.note_passing();
+        }
         let displaced = self.place(&mut state, position, &mut prepared, retained, now, node);
         let receipt = Receipt { position, receivers: self.subscribers() };
         let interested = state.interest.clone();
@@ -147,10 +153,10 @@ impl Topic {
         let mut previous = None;
         if let Some((kind, payload, extras)) = retained {
             let keep = node.keeps[self.rules()];
-            if keep.delta {
-                previous = state.history().newest(last).map(|newest| newest.payload.clone());
-            }
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));
+            if keep.delta {
+                previous = history.take_base(last);
+            }
             accepted = history.accept(now);
             let before = history.weight();
             displaced = history.push(Retained { offset: position.offset, kind, payload, accepted, extras }, now);
@@ -252,6 +258,36 @@ impl Topic {
             }
         };
         Joined { top, replay, recovery }
+    }
+
+    /// The last offset there was.
+    pub(crate) fn top(&self) -> Offset {
+        lock(&self.state).top
+    }
+
+    /// The first offset that is kept, or the one after the top; and what is kept, expired or not.
+    pub(crate) fn kept(&self) -> (Offset, Weight) {
+        let state = lock(&self.state);
+        let history = state.history();
+        let weight = history.weight();
+        (Offset(state.top.0 + 1 - weight.publications as u64), weight)
+    }
+
+    /// Puts a topic that nobody has yet where it was before a restart. `records` stand without a gap up to `top`.
+    pub(super) fn restore(self: &Arc<Self>, top: Offset, records: Vec<Retained>, now: Instant, node: &Node) {
+        let mut state = lock(&self.state);
+        state.top = top;
+        if records.is_empty() {
+            return;
+        }
+        let mut history = Box::new(History::new(node.keeps[self.rules()]));
+        for mut record in records {
+            record.accepted = history.accept(record.accepted);
+            drop(history.push(record, now));
+        }
+        node.budget.settle(Weight::default(), history.weight());
+        state.history = Some(history);
+        self.enroll(&state, &node.budget);
     }
 
     /// Takes old history away on behalf of `budget`, which holds this topic's entry in hand, and gives the entry back if

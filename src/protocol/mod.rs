@@ -7,7 +7,6 @@
 pub mod centrifuge;
 mod content;
 mod encoding;
-mod filter_stub;
 mod headed;
 mod json;
 mod notice;
@@ -18,7 +17,6 @@ pub mod sse;
 
 pub use content::{About, Content};
 pub use encoding::{Encoding, encode};
-pub use filter_stub::Filter;
 pub use notice::{Notice, error_json, missed_json, notice, recovered_json};
 pub use plain::plain_frame;
 pub use shape::{Deltas, Shape};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::fanout::LogId;
-use crate::hub::{ClientId, Member, Topic};
+use crate::hooks::Passed;
+use crate::hub::{ClientId, Member, Registered, Topic};
 use crate::protocol::centrifuge::{DisconnectCode, Method};
 
 /// A client of the Centrifuge protocol. About 150 bytes, and 40 for each subscription; kept beside its connection.
@@ -27,6 +28,12 @@ pub struct Client {
     pub expires: Option<Expiry>,
     /// Its token's own name, if it has one, and when it was issued: for who revokes tokens.
     pub token: Option<Box<TokenMark>>,
+    /// What of its request's headers the backend is shown.
+    pub passed: Passed,
+    /// The backend was asked whether it may stay, and has not answered.
+    pub is_asked_about: bool,
+    /// The secret by which it speaks, if it does so beside its stream.
+    pub session: Option<Box<Registered>>,
     /// In the order of subscribing, roughly: a gap is filled with the last.
     pub subscriptions: Vec<Subscription>,
 }
@@ -86,6 +93,8 @@ pub struct Subscription {
     pub member: Option<Arc<Member>>,
     /// When its time is over.
     pub expires: Option<Expiry>,
+    /// The backend was asked whether it may stay, and has not answered.
+    pub is_asked_about: bool,
 }
 
 impl Client {
@@ -100,6 +109,9 @@ impl Client {
             meta: Bytes::new(),
             expires: None,
             token: None,
+            passed: Passed::default(),
+            is_asked_about: false,
+            session: None,
             subscriptions: Vec::new(),
         }
     }
@@ -206,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_client_is_small() {
-        assert!(size_of::<Client>() <= 184, "{}", size_of::<Client>());
+        assert!(size_of::<Client>() <= 200, "{}", size_of::<Client>());
         assert!(size_of::<Subscription>() <= 48, "{}", size_of::<Subscription>());
     }
 }

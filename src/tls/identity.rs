@@ -261,6 +261,14 @@ fn certify(files: &Certificate, certificate: &[u8], key: &[u8]) -> Result<(Arc<C
     }
 }
 
+/// The authorities in a file of PEM. Blocks on it.
+///
+/// # Errors
+/// It cannot be read, or has no certificate in it.
+pub fn authorities(path: &Path) -> Result<RootCertStore, IdentityError> {
+    roots(path, &read(path)?)
+}
+
 pub(super) fn roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, IdentityError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(bytes) {

@@ -21,7 +21,7 @@ mod testing;
 mod tests;
 
 pub(crate) use channel::{Channel, Heard, RECORD_BYTES};
-pub use identity::{Identity, IdentityError, Reloaded};
+pub use identity::{Identity, IdentityError, Reloaded, authorities};
 #[cfg(feature = "acme")]
 pub use issued::{Issued, Orders};
 pub use issuers::Issuers;

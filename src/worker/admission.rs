@@ -1,18 +1,22 @@
 //! From `connect` to a client that is in.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
 use super::asking::{About, Answer};
-use super::conversation::{Done, is_pending, refused};
+use super::conversation::{Done, is_pending};
+use super::judging;
 use super::orders::place_of;
 use super::subscription::Wanted;
 use super::worker::Worker;
+use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
+use crate::hooks::Hook;
 use crate::hub::{Entered, Offset, TopicName, Whereabouts};
+use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClaimedEpoch, Connect, ConnectResult, DisconnectCode, Envelope, ErrorCode, Push, Reply, SubscribeResult,
 };
-use crate::session::{Admission, Expiry, Grant, Stage, Subscribed, Wish};
+use crate::session::{Admission, Expiry, Grant, Session, Stage, Subscribed, Wish};
 
 /// What a client said when it came, kept while somebody is asked.
 #[derive(Debug, Default)]
@@ -46,36 +50,80 @@ impl Worker {
         replies: &mut Batch,
     ) -> Done {
         let coming = Coming::of(connect);
+        let surface = Arc::clone(&self.seat.surface);
         if connect.token.is_empty() {
-            if !self.seat.surface.config.centrifuge.anonymous {
+            if surface.hooks.is_on(Hook::Connect) {
+                self.note_connecting(id);
+                self.ask_to_connect(id, command, About::Connect(Box::new(coming)), connect);
+                return Done::Waits;
+            }
+            if !surface.config.centrifuge.anonymous {
                 tracing::debug!(connection = %id, "no token, and centrifuge.anonymous is false");
                 return self.disconnect_client(id, DisconnectCode::BadRequest);
             }
             return self.admit_client(id, command, &coming, Admission::default(), replies);
         }
-        refused(replies, command, ErrorCode::Internal)
+        let now_unix = Self::now_unix();
+        match surface.verifier.connection(&connect.token, now_unix) {
+            Checked::Now(verdict) => {
+                let answer = judging::admitted(&surface, &connect.token, verdict, now_unix);
+                self.take_admission(id, command, &coming, answer, replies)
+            }
+            Checked::Later(pending) => {
+                self.note_connecting(id);
+                let ask = self.await_answer(id, command, About::Connect(Box::new(coming)));
+                let token = connect.token.clone().into_owned();
+                self.await_verdict(ask, pending, move |verdict| {
+                    judging::admitted(&surface, &token, verdict, Self::now_unix())
+                });
+                Done::Waits
+            }
+        }
+    }
+
+    /// Somebody is asked about a client; what else it says waits until there is an answer.
+    fn note_connecting(&mut self, id: ConnectionId) {
+        if let Some(client) = self.clients.get_mut(id.index) {
+            client.stage = Stage::Connecting;
+        }
+    }
+
+    /// Lets a client in, or not.
+    fn take_admission(
+        &mut self,
+        id: ConnectionId,
+        command: u32,
+        coming: &Coming,
+        answer: Answer,
+        replies: &mut Batch,
+    ) -> Done {
+        match answer {
+            Answer::Admitted(admission) => self.admit_client(id, command, coming, admission, replies),
+            Answer::Error { code, message, temporary } => {
+                self.refuse_client(id, command, &Reply::Error { code, message: &message, temporary }, replies)
+            }
+            Answer::Disconnect { code, reason } => self.disconnect_for(id, code, &reason),
+            Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) | Answer::Prolonged(..) => {
+                self.disconnect_client(id, DisconnectCode::Internal)
+            }
+        }
     }
 
     /// Whoever was asked about a client has answered.
     pub(super) fn connect_answered(&mut self, id: ConnectionId, command: u32, coming: Coming, answer: Answer) {
         let Some(shape) = self.shape_of(id) else { return };
         let mut replies = Batch::new(shape.transport(), 256);
-        let _ = match answer {
-            Answer::Admitted(admission) => self.admit_client(id, command, &coming, admission, &mut replies),
-            Answer::Error { code, message, temporary } => {
-                self.refuse_client(id, command, &Reply::Error { code, message: &message, temporary }, &mut replies)
-            }
-            Answer::Disconnect { code, reason } => self.disconnect_by_backend(id, code, &reason),
-            Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) | Answer::Prolonged(..) => {
-                self.disconnect_client(id, DisconnectCode::Internal)
-            }
-        };
+        let _ = self.take_admission(id, command, &coming, answer, &mut replies);
         self.fanout.reply(id, replies.finish());
         self.resume_commands(id);
     }
 
     /// A client that is not let in: it is told why, and goes by itself.
     fn refuse_client(&mut self, id: ConnectionId, command: u32, reply: &Reply<'_>, replies: &mut Batch) -> Done {
+        if self.shape_of(id).is_some_and(|shape| shape.envelope() == Envelope::Bare) {
+            self.refuse_bare(id, reply);
+            return Done::Ended;
+        }
         if let Some(client) = self.clients.get_mut(id.index) {
             client.stage = Stage::Refused;
         }
@@ -108,6 +156,14 @@ impl Worker {
         if let Some(personal) = self.personal_topic(&user) {
             subscriptions.push((personal, Grant::default()));
         }
+        if subscriptions.iter().any(|(name, _)| !self.is_known(name)) {
+            self.seat.surface.hub.directory().leave(&user, client_id);
+            return self.refuse_client(id, command, &Reply::from(ErrorCode::UnknownChannel), replies);
+        }
+        if subscriptions.len() > self.seat.surface.config.limits.subscriptions {
+            self.seat.surface.hub.directory().leave(&user, client_id);
+            return self.disconnect_client(id, DisconnectCode::ChannelLimit);
+        }
         if let Some(client) = self.clients.get_mut(id.index) {
             client.stage = Stage::Connected;
             (client.user, client.info, client.meta) = (user, info, meta);
@@ -123,7 +179,15 @@ impl Worker {
             .map(|((name, subscribed), publications)| (name.as_str(), subscribed.result(publications)))
             .collect();
         let Some(shape) = self.shape_of(id) else { return Done::Ended };
-        let ping_s = self.seat.surface.config.liveness.ping_interval.0.as_secs().max(1);
+        let told = self.open_session(id, shape);
+        let frame_pings = match self.connection(id).map(|connection| connection.session) {
+            Some(Session::Client { frame_pings, .. }) => frame_pings,
+            Some(Session::Topic { .. } | Session::Endpoint { .. } | Session::Stream { .. }) | None => false,
+        };
+        let ping_s = match frame_pings {
+            true => 0,
+            false => self.seat.surface.config.liveness.ping_interval.0.as_secs().max(1),
+        };
         let result = ConnectResult {
             client: &id_text,
             version: VERSION,
@@ -131,7 +195,9 @@ impl Worker {
             data: data.as_deref(),
             subs: &subs,
             ping_s: u32::try_from(ping_s).unwrap_or(u32::MAX),
-            pong: shape.envelope() == Envelope::Wrapped,
+            pong: shape.envelope() == Envelope::Wrapped && !frame_pings,
+            session: &told.session,
+            node: &told.node,
             ..ConnectResult::default()
         };
         match shape.envelope() {
@@ -149,15 +215,14 @@ impl Worker {
         coming: &Coming,
         subscriptions: Vec<(TopicName, Grant)>,
     ) -> Vec<(TopicName, Subscribed)> {
-        let limit = self.seat.surface.config.limits.subscriptions;
         let mut made: Vec<(TopicName, Subscribed)> = Vec::new();
         for (name, grant) in subscriptions {
-            if made.len() >= limit || made.iter().any(|(one, _)| *one == name) {
+            if made.iter().any(|(one, _)| *one == name) {
                 continue;
             }
             let recover = coming.position(name.as_str());
             let wish = Wish { recover, recoverable: true, positioned: true, ..Wish::default() };
-            let wanted = Wanted { wish, filter: None, by_server: true };
+            let wanted = Wanted { wish, filter: None, by_server: true, may_see_others: true };
             match self.seat_client(id, &name, &wanted, grant) {
                 Ok(subscribed) => made.push((name, subscribed)),
                 Err(error) => tracing::debug!(connection = %id, topic = %name, ?error, "not subscribed by the server"),
@@ -174,22 +239,10 @@ impl Worker {
         name.inspect_err(|error| tracing::debug!(user, %error, "no personal topic")).ok()
     }
 
-    /// A disconnect that the application's backend wants, with its own words.
-    pub(super) fn disconnect_by_backend(&mut self, id: ConnectionId, code: u16, reason: &str) -> Done {
-        self.close_with(id, crate::close_reason::CloseReason::Ordered, code, reason);
+    /// Ends a connection as an answer has it: with a code of the protocol, or with one of the application's own.
+    pub(super) fn disconnect_for(&mut self, id: ConnectionId, code: u16, reason: &str) -> Done {
+        let own = DisconnectCode::ALL.into_iter().find(|one| one.code() == code);
+        self.close_with(id, own.map_or(CloseReason::Ordered, CloseReason::Client), code, reason);
         Done::Ended
     }
-
-    /// The answer to a question about a client is awaited: what else it says waits, too.
-    pub(super) fn ask_about_client(&mut self, id: ConnectionId, command: u32, coming: Coming) -> super::asking::AskId {
-        if let Some(client) = self.clients.get_mut(id.index) {
-            client.stage = Stage::Connecting;
-        }
-        self.await_answer(id, command, About::Connect(Box::new(coming)))
-    }
-}
-
-/// Bytes of JSON or whatever it is, kept.
-pub(super) fn kept(data: Option<&[u8]>) -> Bytes {
-    data.map_or_else(Bytes::new, Bytes::copy_from_slice)
 }

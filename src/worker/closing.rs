@@ -16,6 +16,7 @@ use super::worker::{Due, Worker};
 use super::writing::send;
 use crate::close_reason::CloseReason;
 use crate::fanout::{Cause, ConnectionId, Doomed, LogId, Members, Sent};
+use crate::hooks::Gone;
 use crate::hub::Topic;
 use crate::protocol::centrifuge::{Envelope, Format, Push, Transport};
 use crate::protocol::sse::{self, Delimiting};
@@ -60,7 +61,7 @@ impl Worker {
         }
         let session = connection.session;
         connection.state = State::Closing { for_answer: session.is_websocket() && !at_once };
-        if let Session::Client { shape } = session {
+        if let Session::Client { shape, .. } = session {
             self.say_disconnect(id, shape, code, text);
         }
         let last = if session.is_websocket() {
@@ -179,6 +180,7 @@ impl Worker {
         }
         let Some(connection) = self.connections.remove(id.index) else { return };
         self.forget_held(id);
+        self.forget_said(id);
         self.forget_meter(id);
         self.end_lifetime(id);
         self.catch_ups.remove(&id.index);
@@ -198,20 +200,31 @@ impl Worker {
             self.leave_log(parted.log, parted.left);
         }
         if let Some(client) = self.clients.remove(id.index) {
-            self.forget_client(id, *client);
+            self.forget_client(&client, connection.session, reason);
         }
         tracing::debug!(connection = %id, reason = reason.label(), "closed");
         self.say_farewell(id, connection.session, reason, topic);
     }
 
     /// Others see a client no more.
-    pub(super) fn forget_client(&mut self, id: ConnectionId, client: Client) {
-        if client.stage == Stage::Connected && !client.user.is_empty() {
+    fn forget_client(&mut self, client: &Client, session: Session, reason: CloseReason) {
+        let Session::Client { shape, .. } = session else { return };
+        if client.stage != Stage::Connected {
+            return;
+        }
+        if !client.user.is_empty() {
             self.seat.surface.hub.directory().leave(&client.user, client.id);
         }
+        let (code, text) = match reason.for_client() {
+            Some(code) => (code.code(), code.reason()),
+            None => (reason.code(), reason.text()),
+        };
         for subscription in &client.subscriptions {
-            self.say_gone(id, subscription);
+            self.say_gone(subscription);
+            let name = subscription.topic.name().as_str();
+            self.tell_gone(client, shape, Gone::Subscription(name), code, text);
         }
+        self.tell_gone(client, shape, Gone::Connection, code, text);
     }
 
     fn say_farewell(&mut self, id: ConnectionId, session: Session, reason: CloseReason, topic: Option<Arc<Topic>>) {
@@ -318,7 +331,8 @@ impl Worker {
                             self.fanout.reply(id, sse::comment(delimiting, "ping"));
                         }
                     }
-                    Session::Client { shape } => self.ping_client(id, shape),
+                    Session::Client { frame_pings: true, .. } => self.ping(id, &ws::frame::PING),
+                    Session::Client { shape, frame_pings: false } => self.ping_client(id, shape),
                 }
             }
             Ping::Dead => self.fail(id, CloseReason::NoPong),

@@ -29,7 +29,10 @@ impl Worker {
     pub(super) fn schedule_expiry(&mut self, id: ConnectionId) {
         let Some(at_unix) = self.clients.get(id.index).and_then(|client| client.next_expiry()) else { return };
         let grace_s = self.seat.surface.config.centrifuge.refresh_grace.0.as_secs();
-        let wait_s = at_unix.saturating_add(grace_s).saturating_sub(Self::now_unix()).saturating_add(1);
+        let now_unix = Self::now_unix();
+        // First when it is over, then when the time for a new token is: which of the two is due shows when it is looked at.
+        let at_unix = if at_unix >= now_unix { at_unix } else { at_unix.saturating_add(grace_s) };
+        let wait_s = at_unix.saturating_sub(now_unix).saturating_add(1);
         let ticks = u32::try_from(wait_s.saturating_mul(1000 / TICK_MS)).unwrap_or(u32::MAX / 4).min(u32::MAX / 4);
         self.wheel.schedule(Due::Client(id), self.tick.wrapping_add(ticks.max(1)));
     }
@@ -52,6 +55,16 @@ impl Worker {
             let _ = self.disconnect_client(id, DisconnectCode::ConnectionExpired);
             return;
         }
+        let is_due = |expiry: Option<Expiry>| {
+            expiry.is_some_and(|one| one.by == Refresher::Hub && one.at_unix < now_unix && !is_over(expiry))
+        };
+        let asks_about_client = is_due(client.expires) && !client.is_asked_about;
+        let due: Vec<TopicName> = client
+            .subscriptions
+            .iter()
+            .filter(|one| is_due(one.expires) && !one.is_asked_about)
+            .map(|one| one.topic.name().clone())
+            .collect();
         let over: Vec<(TopicName, bool)> = client
             .subscriptions
             .iter()
@@ -65,6 +78,20 @@ impl Worker {
         let has_next = client.next_expiry().is_some();
         for (name, _) in &over {
             self.unsubscribe_by_server(id, Some(name), UnsubscribeCode::Expired);
+        }
+        if asks_about_client {
+            if let Some(client) = self.clients.get_mut(id.index) {
+                client.is_asked_about = true;
+            }
+            self.ask_to_refresh(id);
+        }
+        for name in due {
+            if let Some(client) = self.clients.get_mut(id.index)
+                && let Some(subscription) = client.subscription_mut(name.as_str())
+            {
+                subscription.is_asked_about = true;
+            }
+            self.ask_to_keep(id, name);
         }
         if has_next {
             self.schedule_expiry(id);
@@ -98,6 +125,9 @@ impl Worker {
 
     /// Whoever was asked whether a client may stay has answered.
     pub(super) fn refresh_answered(&mut self, id: ConnectionId, command: u32, answer: Answer) {
+        if let Some(client) = self.clients.get_mut(id.index) {
+            client.is_asked_about = false;
+        }
         let reply = match answer {
             Answer::Prolonged(Prolonged::Over, _) => {
                 let _ = self.disconnect_client(id, DisconnectCode::ConnectionExpired);
@@ -122,7 +152,7 @@ impl Worker {
                 return;
             }
             Answer::Disconnect { code, reason } => {
-                let _ = self.disconnect_by_backend(id, code, &reason);
+                let _ = self.disconnect_for(id, code, &reason);
                 return;
             }
             Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) => {
@@ -136,6 +166,11 @@ impl Worker {
 
     /// Whoever was asked whether a client may stay subscribed has answered.
     pub(super) fn sub_refresh_answered(&mut self, id: ConnectionId, command: u32, name: &TopicName, answer: Answer) {
+        if let Some(client) = self.clients.get_mut(id.index)
+            && let Some(subscription) = client.subscription_mut(name.as_str())
+        {
+            subscription.is_asked_about = false;
+        }
         let reply = match answer {
             Answer::Prolonged(Prolonged::Over, _) => {
                 self.unsubscribe_by_server(id, Some(name), UnsubscribeCode::Expired);
@@ -161,7 +196,7 @@ impl Worker {
                 return;
             }
             Answer::Disconnect { code, reason } => {
-                let _ = self.disconnect_by_backend(id, code, &reason);
+                let _ = self.disconnect_for(id, code, &reason);
                 return;
             }
             Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) => {
@@ -172,9 +207,4 @@ impl Worker {
             self.reply_to(id, command, &reply);
         }
     }
-}
-
-/// Whose turn it is when a client's time is over, if the application does not say so.
-pub(super) fn until(at_unix: Option<u64>) -> Option<Expiry> {
-    at_unix.map(|at_unix| Expiry { at_unix, by: Refresher::Client })
 }

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::hub::{Publication, Purpose};
-use crate::protocol::{Encoding, Filter};
+use crate::protocol::Encoding;
+use crate::protocol::centrifuge::Filter;
 
 /// A filter in one encoding, by its place on this worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

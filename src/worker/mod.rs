@@ -21,6 +21,8 @@
 //! | `held` | input that waits for room in a mailbox |
 //! | `conversation` | clients of the Centrifuge protocol: commands in, replies out |
 //! | `admission`, `subscription`, `request`, `expiry` | what their commands do |
+//! | `judging`, `hooking` | their tokens, and what the application says of them |
+//! | `beside` | clients whose connection is a stream: what they say by requests of their own |
 //! | `asking`, `orders` | what others answer for them, or want of them |
 //! | `newcomers`, `filtered` | subscribers with deltas or filters |
 //! | `pacing`, `bucket` | how fast one connection may talk |
@@ -31,6 +33,7 @@
 mod accepting;
 mod admission;
 mod asking;
+mod beside;
 mod bucket;
 mod bundle;
 mod catch_up;
@@ -42,7 +45,9 @@ mod expiry;
 mod filtered;
 mod greeting;
 mod held;
+mod hooking;
 mod http_task;
+mod judging;
 mod lifetime;
 pub mod liveness;
 mod membership;

@@ -18,8 +18,9 @@ use crate::accept::http::Opened;
 use crate::admin::counters::Protocol;
 use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, Join, LogId, RulesId};
+use crate::hooks::Passed;
 use crate::hub::{ClientId, Joined, Outcome, Recovery, Start, Topic, TopicName};
-use crate::protocol::{self, Encoding, Notice, sse};
+use crate::protocol::{self, Encoding, Notice, Shape, sse};
 use crate::refusal::Refusal;
 use crate::session::{Client, Opening, Session, StreamTopics};
 use crate::tls::Channel;
@@ -67,7 +68,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => Session::Endpoint { index: *index },
             Opening::Stream { encoding, .. } => Session::Stream { encoding: *encoding },
-            Opening::Client { shape, .. } => Session::Client { shape: *shape },
+            Opening::Client { shape, frame_pings, .. } => Session::Client { shape: *shape, frame_pings: *frame_pings },
         };
         let id = self.fanout.connect();
         let token = Token::Connection(id);
@@ -108,7 +109,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => self.open_endpoint(id, usize::from(index)),
             Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
-            Opening::Client { .. } => self.open_client(id),
+            Opening::Client { shape, first, passed, .. } => self.open_client(id, shape, first, passed),
         };
         if let Err(refusal) = begun {
             tracing::warn!(code = refusal.code(), "a connection cannot join its topic");
@@ -162,10 +163,21 @@ impl Worker {
         Ok(())
     }
 
-    /// A client of the Centrifuge protocol, which has not said who it is.
-    fn open_client(&mut self, id: ConnectionId) -> Result<(), Refusal> {
-        self.clients.insert(id.index, Box::new(Client::new(ClientId::random())));
+    /// A client of the Centrifuge protocol, which says who it is with its request or later.
+    fn open_client(
+        &mut self,
+        id: ConnectionId,
+        shape: Shape,
+        first: Option<Bytes>,
+        passed: Passed,
+    ) -> Result<(), Refusal> {
+        let client = Client { passed, ..Client::new(ClientId::random()) };
+        self.clients.insert(id.index, Box::new(client));
         self.schedule_connect_timeout(id);
+        self.fanout.reply(id, Bytes::from_static(shape.transport().opening()));
+        if let Some(first) = first {
+            self.hear_first(id, &first);
+        }
         Ok(())
     }
 
@@ -318,19 +330,19 @@ impl Worker {
     /// Publishes on behalf of a client that cannot wait (it is new, or gone): queued if there is no room.
     pub(super) fn publish_or_queue(&mut self, topic: Arc<Topic>, draft: crate::hub::Draft) {
         let mut full = None;
-        self.seat.surface.hub.publish(&topic, draft, self.now, |outcome| match outcome {
-            Outcome::Accepted(_) | Outcome::Refused(_) => {}
-            Outcome::Full { draft, worker } => full = Some((draft, worker)),
-        });
+        match self.seat.surface.hub.publish(&topic, draft, self.now, || Box::new(|_| {})) {
+            None | Some(Outcome::Accepted(_) | Outcome::Refused(_)) => {}
+            Some(Outcome::Full { draft, queue }) => full = Some((draft, queue)),
+        }
         match full {
             None => self.seat.surface.counters.published_client.add(1),
             // Clients that come and go while nothing has room could queue without end.
             Some(_) if self.farewells.len() >= FAREWELLS => {
                 self.seat.surface.counters.reject_client(Refusal::Overloaded);
             }
-            Some((draft, worker)) => {
+            Some((draft, queue)) => {
                 self.farewells.push_back((topic, draft));
-                self.seat.surface.hub.mailbox(worker).wake_when_roomy(&self.mailbox);
+                self.seat.surface.hub.wake_when_roomy(queue, &self.mailbox);
             }
         }
     }

@@ -9,8 +9,9 @@ use super::asking::{Answer, AskId};
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
-use crate::hub::{ClientId, Hub, Offset, TopicName, WorkerId};
+use crate::hub::{ClientId, Hub, Offset, Receipt, TopicName, Waiting, Whereabouts, WorkerId};
 use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
+use crate::refusal::Refusal;
 use crate::session::{Expiry, Grant, Stage};
 
 /// Orders that may wait for one worker. Whoever has more to say is told to come back later.
@@ -30,10 +31,12 @@ pub(crate) enum Order {
     Subscribe { to: To, topic: TopicName, grant: Box<Grant>, since: Option<(ClaimedEpoch, Offset)> },
     /// Prolong its time, or end it.
     Refresh { to: To, expires: Prolonged, info: Option<Bytes> },
+    /// What became of a publish of a connection; `command` waits for it.
+    Published { id: ConnectionId, command: Option<u32>, outcome: Result<Receipt, Refusal> },
     /// An answer to what was asked for it.
     Answered { ask: AskId, answer: Box<Answer> },
     /// What its client says beside its stream.
-    Commands { to: To, commands: Bytes },
+    Commands { to: To, commands: Bytes, waiting: Waiting },
 }
 
 /// How long a client may stay.
@@ -69,9 +72,9 @@ pub(crate) struct Orders {
     ways: Box<[(Sender<Order>, Receiver<Order>)]>,
 }
 
-/// A worker has as many orders as may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooManyOrders;
+/// A worker has as many orders as may wait; this one is given back.
+#[derive(Debug)]
+pub(crate) struct TooManyOrders(pub(crate) Order);
 
 impl Orders {
     /// The ways to this many workers.
@@ -89,9 +92,23 @@ impl Orders {
     /// # Errors
     /// If too many wait for it already.
     pub(crate) fn give(&self, worker: WorkerId, order: Order) -> Result<(), TooManyOrders> {
-        self.ways[worker.index()].0.try_send(order).map_err(|_| TooManyOrders)?;
+        self.ways[worker.index()].0.try_send(order).map_err(|refused| TooManyOrders(refused.into_inner()))?;
         self.hub.mailbox(worker).wake();
         Ok(())
+    }
+
+    /// Has the worker of a connection do what its client says beside it, behind what it said before.
+    ///
+    /// # Errors
+    /// If too many orders wait for it already.
+    pub(crate) fn give_commands(
+        &self,
+        at: Whereabouts,
+        commands: Bytes,
+        waiting: Waiting,
+    ) -> Result<(), TooManyOrders> {
+        let Whereabouts { client, worker, place } = at;
+        self.give(worker, Order::Commands { to: To { client, place }, commands, waiting })
     }
 }
 
@@ -134,10 +151,11 @@ impl Worker {
                     self.prolong_by_server(id, expires, info);
                 }
             }
+            Order::Published { id, command, outcome } => self.published(id, command, outcome),
             Order::Answered { ask, answer } => self.take_answer(ask, *answer),
-            Order::Commands { to, commands } => {
+            Order::Commands { to, commands, waiting } => {
                 if let Some(id) = self.addressee(to) {
-                    let _ = self.converse(id, &commands);
+                    self.take_said(id, commands, waiting);
                 }
             }
         }

@@ -84,6 +84,7 @@ impl Worker {
             }
             if self.held_bytes <= HELD_LIMIT_BYTES || !is_open {
                 self.read_now(id, Depth::ToTheEnd);
+                self.hear(id);
             } else if let Some(connection) = self.connection(id) {
                 connection.reading = Reading::Queued;
                 self.queued.push_back(id);
@@ -346,16 +347,14 @@ impl Worker {
     }
 
     pub(super) fn publish(&mut self, id: ConnectionId, topic: Arc<Topic>, draft: Draft) -> Went {
-        let mut outcome = None;
         let hub = Arc::clone(&self.seat.surface.hub);
-        hub.publish(&topic, draft, self.now, |done| outcome = Some(done));
-        match outcome {
+        match hub.publish(&topic, draft, self.now, || self.answer_later(id, None)) {
             Some(Outcome::Accepted(_)) => {
                 self.seat.surface.counters.published_client.add(1);
                 Went::On
             }
-            Some(Outcome::Full { draft, worker }) => {
-                hub.mailbox(worker).wake_when_roomy(&self.mailbox);
+            Some(Outcome::Full { draft, queue }) => {
+                hub.wake_when_roomy(queue, &self.mailbox);
                 if let Some(connection) = self.connection(id) {
                     connection.reading = Reading::Paused;
                     self.paused.push_back(id);
@@ -368,7 +367,7 @@ impl Worker {
                 self.tell_refused(id, refusal);
                 Went::On
             }
-            // A remote engine answers later; its publications come back through the mailbox.
+            // The disk answers later, by an order; the publication comes back through the mailbox.
             None => Went::On,
         }
     }

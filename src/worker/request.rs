@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::asking::Answer;
+use super::asking::{About, Answer};
 use super::conversation::{Done, kind_of, refused};
+use super::judging;
+use super::orders::Order;
 use super::worker::Worker;
-use crate::config::{History as Keep, TopicRules};
+use crate::config::{ReadRule, TopicRules};
 use crate::fanout::ConnectionId;
-use crate::hub::{Draft, Extras, Joined, Member, Offset, Outcome, Position, Recovery, Start, TopicName};
+use crate::hooks::Hook;
+use crate::hub::{self, Draft, Extras, Joined, Member, Offset, Outcome, Position, Receipt, Recovery, Start, TopicName};
+use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClientInfo, DisconnectCode, ErrorCode, History, HistoryResult, Publish, Reply, Rpc, SubRefresh,
 };
@@ -50,8 +54,11 @@ impl Worker {
                 self.seat.surface.counters.reject_client(Refusal::PublishNotAllowed);
                 refused(replies, command, error)
             }
-            Ok(Permission::Granted) => self.publish_for_client(id, command, &name, data, replies),
-            Ok(Permission::ByHook | Permission::ByToken) => refused(replies, command, ErrorCode::NotAvailable),
+            Ok(Permission::Granted) => self.publish_for_client(id, command, &name, data, true, replies),
+            Ok(Permission::ByHook | Permission::ByToken) => {
+                self.ask_to_publish(id, command, name, data);
+                Done::On
+            }
         }
     }
 
@@ -61,6 +68,7 @@ impl Worker {
         command: u32,
         name: &TopicName,
         data: &[u8],
+        is_kept: bool,
         replies: &mut Batch,
     ) -> Done {
         let hub = Arc::clone(&self.seat.surface.hub);
@@ -74,16 +82,15 @@ impl Worker {
         };
         let extras = Extras { publisher: Some(member_of(client, name)), ..Extras::default() };
         let draft = Draft::new(kind_of(shape.format(), data), data).with_extras(Arc::new(extras));
-        let mut outcome = None;
-        hub.publish(&topic, draft, self.now, |done| outcome = Some(done));
-        match outcome {
+        let draft = if is_kept { draft } else { draft.passing() };
+        match hub.publish(&topic, draft, self.now, || self.answer_later(id, Some(command))) {
             Some(Outcome::Accepted(_)) => {
                 self.seat.surface.counters.published_client.add(1);
                 replies.reply(command, &Reply::Publish);
                 Done::On
             }
-            Some(Outcome::Full { worker, .. }) => {
-                hub.mailbox(worker).wake_when_roomy(&self.mailbox);
+            Some(Outcome::Full { queue, .. }) => {
+                hub.wake_when_roomy(queue, &self.mailbox);
                 Done::NoRoom
             }
             Some(Outcome::Refused(refusal)) => {
@@ -91,6 +98,50 @@ impl Worker {
                 refused(replies, command, ErrorCode::Internal)
             }
             None => Done::On,
+        }
+    }
+
+    /// Where the outcome of a publish goes that is known later: back to this worker, as an order.
+    pub(super) fn answer_later(&self, id: ConnectionId, command: Option<u32>) -> hub::Done {
+        let (surface, worker) = (Arc::clone(&self.seat.surface), self.seat.id);
+        Box::new(move |outcome| {
+            let outcome = match outcome {
+                Outcome::Accepted(receipt) => Ok(receipt),
+                Outcome::Refused(refusal) => Err(refusal),
+                Outcome::Full { .. } => Err(Refusal::Overloaded),
+            };
+            // Far more may wait than publications for the disk; if they do, this client hears nothing, as of any answer
+            // that is lost, and has to ask.
+            if surface.orders.give(worker, Order::Published { id, command, outcome }).is_err() {
+                tracing::warn!(connection = %id, "the answer to a publish is lost: too many orders wait");
+            }
+        })
+    }
+
+    /// The outcome of a publish that was not known at once.
+    pub(super) fn published(&mut self, id: ConnectionId, command: Option<u32>, outcome: Result<Receipt, Refusal>) {
+        match outcome {
+            Ok(_) => self.seat.surface.counters.published_client.add(1),
+            Err(refusal) => self.seat.surface.counters.reject_client(refusal),
+        }
+        if !self.connection(id).is_some_and(|connection| connection.is_open()) {
+            return;
+        }
+        match (command, outcome) {
+            (None, Ok(_)) => {}
+            (None, Err(refusal)) => self.tell_refused(id, refusal),
+            (Some(command), outcome) => {
+                let Some(shape) = self.shape_of(id) else { return };
+                let mut replies = Batch::new(shape.transport(), 64);
+                let _ = match outcome {
+                    Ok(_) => {
+                        replies.reply(command, &Reply::Publish);
+                        Done::On
+                    }
+                    Err(_) => refused(&mut replies, command, ErrorCode::Internal),
+                };
+                self.fanout.reply(id, replies.finish());
+            }
         }
     }
 
@@ -106,15 +157,15 @@ impl Worker {
         let Some(shape) = self.shape_of(id) else { return };
         let mut replies = Batch::new(shape.transport(), 64);
         let done = match answer {
-            Answer::Publish { data: other, skip_history: _ } => {
+            Answer::Publish { data: other, skip_history } => {
                 let data = other.unwrap_or_else(|| data.clone());
-                self.publish_for_client(id, command, name, &data, &mut replies)
+                self.publish_for_client(id, command, name, &data, !skip_history, &mut replies)
             }
             Answer::Error { code, message, temporary } => {
                 replies.reply(command, &Reply::Error { code, message: &message, temporary });
                 Done::On
             }
-            Answer::Disconnect { code, reason } => self.disconnect_by_backend(id, code, &reason),
+            Answer::Disconnect { code, reason } => self.disconnect_for(id, code, &reason),
             Answer::Admitted(_) | Answer::Granted(_) | Answer::Value(_) | Answer::Prolonged(..) => {
                 refused(&mut replies, command, ErrorCode::Internal)
             }
@@ -128,14 +179,11 @@ impl Worker {
 
     /// A client wants to know who is there.
     pub(super) fn tell_presence(&mut self, id: ConnectionId, command: u32, channel: &str, replies: &mut Batch) -> Done {
-        let name = match self.may_read(id, channel, |rules| rules.read_presence) {
+        let name = match self.may_read(id, channel, |rules| rules.presence.then_some(rules.read_presence)) {
             Ok(name) => name,
             Err(Unreadable::Error(error)) => return refused(replies, command, error),
             Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
         };
-        if !self.seat.surface.hub.rules_of(&name).presence {
-            return refused(replies, command, ErrorCode::NotAvailable);
-        }
         let hub = &self.seat.surface.hub;
         let members = hub.find(&name).map_or_else(Vec::new, |topic| hub.presence().members(topic.id()));
         if members.len() > PRESENCE_LIMIT {
@@ -155,14 +203,11 @@ impl Worker {
         channel: &str,
         replies: &mut Batch,
     ) -> Done {
-        let name = match self.may_read(id, channel, |rules| rules.read_presence) {
+        let name = match self.may_read(id, channel, |rules| rules.presence.then_some(rules.read_presence)) {
             Ok(name) => name,
             Err(Unreadable::Error(error)) => return refused(replies, command, error),
             Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
         };
-        if !self.seat.surface.hub.rules_of(&name).presence {
-            return refused(replies, command, ErrorCode::NotAvailable);
-        }
         let hub = &self.seat.surface.hub;
         let there = hub.find(&name).map_or_else(Default::default, |topic| hub.presence().attending(topic.id()));
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -179,15 +224,12 @@ impl Worker {
         history: &History<'_>,
         replies: &mut Batch,
     ) -> Done {
-        let name = match self.may_read(id, &history.channel, |rules| rules.read_history) {
-            Ok(name) => name,
-            Err(Unreadable::Error(error)) => return refused(replies, command, error),
-            Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
-        };
-        let Keep { size, ttl } = self.seat.surface.hub.rules_of(&name).history;
-        if size == 0 || ttl.0.is_zero() {
-            return refused(replies, command, ErrorCode::NotAvailable);
-        }
+        let name =
+            match self.may_read(id, &history.channel, |rules| rules.keeps_history().then_some(rules.read_history)) {
+                Ok(name) => name,
+                Err(Unreadable::Error(error)) => return refused(replies, command, error),
+                Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
+            };
         let Joined { top, replay, recovery } = match self.read_history(&name, history) {
             Ok(read) => read,
             Err(error) => return refused(replies, command, error),
@@ -234,12 +276,13 @@ impl Worker {
         Ok(read)
     }
 
-    /// The name in a command about a topic, if the client may read what `rule` is about.
+    /// The name in a command about a topic, if the client may read what `rule` is about; that is `None` if there is nothing to
+    /// be read.
     fn may_read(
         &self,
         id: ConnectionId,
         channel: &str,
-        rule: impl Fn(&TopicRules) -> crate::config::ReadRule,
+        rule: impl Fn(&TopicRules) -> Option<ReadRule>,
     ) -> Result<TopicName, Unreadable> {
         if channel.is_empty() {
             return Err(Unreadable::Disconnect(DisconnectCode::BadRequest));
@@ -247,7 +290,8 @@ impl Worker {
         let name = self.name_of(channel).map_err(Unreadable::Error)?;
         let client = self.clients.get(id.index).ok_or(Unreadable::Error(ErrorCode::Internal))?;
         let rules = self.seat.surface.hub.rules_of(&name);
-        permission::read(rule(rules), asker(client, &name)).map_err(Unreadable::Error)?;
+        let rule = rule(rules).ok_or(Unreadable::Error(ErrorCode::NotAvailable))?;
+        permission::read(rule, asker(client, &name)).map_err(Unreadable::Error)?;
         Ok(name)
     }
 
@@ -259,8 +303,11 @@ impl Worker {
 
     /// A client calls a procedure of the backend.
     pub(super) fn rpc(&mut self, id: ConnectionId, command: u32, rpc: &Rpc<'_>, replies: &mut Batch) -> Done {
-        let _ = (id, rpc);
-        refused(replies, command, ErrorCode::NotAvailable)
+        if !self.seat.surface.hooks.is_on(Hook::Rpc) {
+            return refused(replies, command, ErrorCode::NotAvailable);
+        }
+        self.ask_to_call(id, command, &rpc.method, rpc.data);
+        Done::On
     }
 
     /// A procedure of the backend has returned.
@@ -271,7 +318,7 @@ impl Worker {
                 self.reply_to(id, command, &Reply::Error { code, message: &message, temporary });
             }
             Answer::Disconnect { code, reason } => {
-                let _ = self.disconnect_by_backend(id, code, &reason);
+                let _ = self.disconnect_for(id, code, &reason);
             }
             Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Prolonged(..) => {
                 self.reply_to(id, command, &Reply::from(ErrorCode::Internal));
@@ -280,9 +327,27 @@ impl Worker {
     }
 
     /// A client brings a new token for its connection.
-    pub(super) fn refresh_client(&mut self, id: ConnectionId, command: u32, token: &str, replies: &mut Batch) -> Done {
-        let _ = (id, token);
-        refused(replies, command, ErrorCode::NotAvailable)
+    pub(super) fn refresh_client(&mut self, id: ConnectionId, command: u32, token: &str) -> Done {
+        if token.is_empty() {
+            return self.disconnect_client(id, DisconnectCode::BadRequest);
+        }
+        let Some(user) = self.clients.get(id.index).map(|client| client.user.clone()) else { return Done::Ended };
+        let surface = Arc::clone(&self.seat.surface);
+        let now_unix = Self::now_unix();
+        let ask = self.await_answer(id, command, About::Refresh);
+        match surface.verifier.connection(token, now_unix) {
+            Checked::Now(verdict) => {
+                let answer = judging::refreshed(&surface, &user, token, verdict, now_unix);
+                self.take_answer(ask, answer);
+            }
+            Checked::Later(pending) => {
+                let token = token.to_owned();
+                self.await_verdict(ask, pending, move |verdict| {
+                    judging::refreshed(&surface, &user, &token, verdict, Self::now_unix())
+                });
+            }
+        }
+        Done::On
     }
 
     /// A client brings a new token for a subscription.
@@ -293,8 +358,36 @@ impl Worker {
         refresh: &SubRefresh<'_>,
         replies: &mut Batch,
     ) -> Done {
-        let _ = (id, refresh);
-        refused(replies, command, ErrorCode::NotAvailable)
+        let name = match self.name_of(&refresh.channel) {
+            Ok(name) if refresh.kind == 0 => name,
+            Ok(_) => return refused(replies, command, ErrorCode::NotAvailable),
+            Err(error) => return refused(replies, command, error),
+        };
+        let is_subscribed =
+            self.clients.get(id.index).is_some_and(|client| client.subscription(name.as_str()).is_some());
+        if !is_subscribed {
+            return refused(replies, command, ErrorCode::PermissionDenied);
+        }
+        if refresh.token.is_empty() {
+            return refused(replies, command, ErrorCode::BadRequest);
+        }
+        let whose = self.whose(id, &name);
+        let surface = Arc::clone(&self.seat.surface);
+        let now_unix = Self::now_unix();
+        let ask = self.await_answer(id, command, About::SubRefresh(name));
+        match surface.verifier.subscription(&refresh.token, now_unix) {
+            Checked::Now(verdict) => {
+                let answer = judging::subscribed(&surface, &whose, &refresh.token, verdict, now_unix);
+                self.take_answer(ask, judging::resubscribed(answer));
+            }
+            Checked::Later(pending) => {
+                let token = refresh.token.clone().into_owned();
+                self.await_verdict(ask, pending, move |verdict| {
+                    judging::resubscribed(judging::subscribed(&surface, &whose, &token, verdict, Self::now_unix()))
+                });
+            }
+        }
+        Done::On
     }
 }
 

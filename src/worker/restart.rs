@@ -174,6 +174,16 @@ impl Worker {
         for (topic, members) in self.memberships.topics() {
             self.seat.surface.hub.unsubscribe_all(topic, self.seat.id, members);
         }
+        for client in std::mem::take(&mut self.clients).into_values() {
+            if !client.user.is_empty() {
+                self.seat.surface.hub.directory().leave(&client.user, client.id);
+            }
+            for subscription in &client.subscriptions {
+                if let Some(member) = &subscription.member {
+                    self.seat.surface.hub.presence().leave(subscription.topic.id(), member.client);
+                }
+            }
+        }
         if let Some((listener, counted)) = self.in_hand {
             // It was dropped on the way from a greeting to a connection.
             self.leave_place(listener, counted);

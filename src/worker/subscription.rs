@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use super::asking::{About, Answer};
 use super::conversation::{Done, refused};
+use super::judging::{self, Whose};
 use super::membership::Variant;
 use super::worker::Worker;
 use crate::config::{JoinLeave, RecoveryRule, TopicRules};
 use crate::fanout::{ConnectionId, Join, LogId, Members, RulesId};
+use crate::hooks::Gone;
 use crate::hub::{
     Draft, Epoch, Joined, Member, Offset, Position, Purpose, Recovery, Retained, Start, Topic, TopicId, TopicName,
 };
+use crate::identity::Checked;
 use crate::protocol::centrifuge::{
-    Batch, ClaimedEpoch, DisconnectCode, ErrorCode, Push, Reply, Subscribe, UnsubscribeCode,
+    Batch, ClaimedEpoch, DisconnectCode, ErrorCode, Filter, Push, Reply, Subscribe, UnsubscribeCode,
 };
-use crate::protocol::{Deltas, Encoding, Filter, Shape};
+use crate::protocol::{Deltas, Encoding, Shape};
 use crate::session::permission::{self, Asker, Permission};
 use crate::session::{Expiry, Grant, Overrides, Shown, Subscribed, Subscription, Wish};
 
@@ -26,6 +29,8 @@ pub(super) struct Wanted {
     pub(super) filter: Option<Arc<Filter>>,
     /// Whether it is the server that wants it.
     pub(super) by_server: bool,
+    /// Whether the client may ask who is there: if not, it is not told who comes and goes either.
+    pub(super) may_see_others: bool,
 }
 
 /// What a topic's rules give to one subscription.
@@ -44,7 +49,7 @@ struct Terms {
 impl Terms {
     fn new(rules: &TopicRules, wanted: &Wanted, overrides: Overrides) -> Self {
         let wish = &wanted.wish;
-        let has_history = rules.history.size > 0 && !rules.history.ttl.0.is_zero();
+        let has_history = rules.keeps_history();
         let (may_recover, must_recover) = match rules.recovery {
             RecoveryRule::Off => (false, false),
             RecoveryRule::Asked => (true, false),
@@ -57,7 +62,7 @@ impl Terms {
         let announced = overrides.join_leave.unwrap_or(rules.join_leave != JoinLeave::Off);
         let is_told = match rules.join_leave {
             JoinLeave::Off => false,
-            JoinLeave::Asked => wish.join_leave,
+            JoinLeave::Asked => wish.join_leave && wanted.may_see_others,
             JoinLeave::Always => true,
         };
         Self {
@@ -82,7 +87,7 @@ impl Worker {
         _shape: Shape,
         replies: &mut Batch,
     ) -> Done {
-        if subscribe.channel.is_empty() {
+        if subscribe.channel.is_empty() || !(subscribe.delta.is_empty() || subscribe.takes_fossil()) {
             return self.disconnect_client(id, DisconnectCode::BadRequest);
         }
         let (name, wanted) = match self.wanted(id, subscribe) {
@@ -95,7 +100,39 @@ impl Worker {
         match permission::subscribe(rules, name.as_str(), asker, !subscribe.token.is_empty()) {
             Err(error) => refused(replies, command, error),
             Ok(Permission::Granted) => self.finish_subscribing(id, command, &name, &wanted, Grant::default(), replies),
-            Ok(Permission::ByToken | Permission::ByHook) => refused(replies, command, ErrorCode::NotAvailable),
+            Ok(Permission::ByToken) => {
+                let whose = self.whose(id, &name);
+                let surface = Arc::clone(&self.seat.surface);
+                let now_unix = Self::now_unix();
+                match surface.verifier.subscription(&subscribe.token, now_unix) {
+                    Checked::Now(verdict) => {
+                        let answer = judging::subscribed(&surface, &whose, &subscribe.token, verdict, now_unix);
+                        self.take_grant(id, command, &name, &wanted, answer, replies)
+                    }
+                    Checked::Later(pending) => {
+                        let ask = self.await_answer(id, command, About::Subscribe(name, Box::new(wanted)));
+                        let token = subscribe.token.clone().into_owned();
+                        self.await_verdict(ask, pending, move |verdict| {
+                            judging::subscribed(&surface, &whose, &token, verdict, Self::now_unix())
+                        });
+                        Done::On
+                    }
+                }
+            }
+            Ok(Permission::ByHook) => {
+                self.ask_to_subscribe(id, command, name, wanted, subscribe.data);
+                Done::On
+            }
+        }
+    }
+
+    /// Whom a token for a topic has to be for.
+    pub(super) fn whose(&self, id: ConnectionId, name: &TopicName) -> Whose {
+        let client = self.clients.get(id.index);
+        Whose {
+            user: client.map_or_else(Default::default, |client| client.user.clone()),
+            channel: name.as_str().into(),
+            client: client.map_or_else(String::new, |client| client.id.to_string()),
         }
     }
 
@@ -125,7 +162,14 @@ impl Worker {
             delta: subscribe.takes_fossil(),
             refuses_unrecovered: subscribe.flag & Subscribe::REFUSE_UNRECOVERABLE != 0,
         };
-        Ok((name, Wanted { wish, filter: None, by_server: false }))
+        let filter = match &subscribe.tf {
+            None => None,
+            Some(Ok(filter)) if self.seat.surface.hub.rules_of(&name).filter => Some(Arc::new(filter.clone())),
+            Some(_) => return Err(ErrorCode::BadRequest),
+        };
+        let asker = Asker { user: &client.user, is_subscriber: true };
+        let may_see_others = permission::read(self.seat.surface.hub.rules_of(&name).read_presence, asker).is_ok();
+        Ok((name, Wanted { wish, filter, by_server: false, may_see_others }))
     }
 
     /// Whether a topic of this name can be: its namespace is one that the configuration knows, or it need not.
@@ -146,24 +190,33 @@ impl Worker {
     ) {
         let Some(shape) = self.shape_of(id) else { return };
         let mut replies = Batch::new(shape.transport(), 256);
-        let _ = match answer {
-            // It may have been subscribed meanwhile, by the server or by a second command.
-            Answer::Granted(_)
-                if self.clients.get(id.index).is_some_and(|one| one.subscription(name.as_str()).is_some()) =>
-            {
-                refused(&mut replies, command, ErrorCode::AlreadySubscribed)
-            }
-            Answer::Granted(grant) => self.finish_subscribing(id, command, name, &wanted, grant, &mut replies),
+        let _ = self.take_grant(id, command, name, &wanted, answer, &mut replies);
+        self.fanout.reply(id, replies.finish());
+    }
+
+    fn take_grant(
+        &mut self,
+        id: ConnectionId,
+        command: u32,
+        name: &TopicName,
+        wanted: &Wanted,
+        answer: Answer,
+        replies: &mut Batch,
+    ) -> Done {
+        let has_it = self.clients.get(id.index).is_some_and(|one| one.subscription(name.as_str()).is_some());
+        match answer {
+            // It was subscribed meanwhile, by the server or by a second command.
+            Answer::Granted(_) if has_it => refused(replies, command, ErrorCode::AlreadySubscribed),
+            Answer::Granted(grant) => self.finish_subscribing(id, command, name, wanted, grant, replies),
             Answer::Error { code, message, temporary } => {
                 replies.reply(command, &Reply::Error { code, message: &message, temporary });
                 Done::On
             }
-            Answer::Disconnect { code, reason } => self.disconnect_by_backend(id, code, &reason),
+            Answer::Disconnect { code, reason } => self.disconnect_for(id, code, &reason),
             Answer::Admitted(_) | Answer::Publish { .. } | Answer::Value(_) | Answer::Prolonged(..) => {
-                refused(&mut replies, command, ErrorCode::Internal)
+                refused(replies, command, ErrorCode::Internal)
             }
-        };
-        self.fanout.reply(id, replies.finish());
+        }
     }
 
     fn finish_subscribing(
@@ -175,6 +228,9 @@ impl Worker {
         grant: Grant,
         replies: &mut Batch,
     ) -> Done {
+        if grant.expires.is_some_and(|expiry| expiry.at_unix <= Self::now_unix()) {
+            return refused(replies, command, ErrorCode::Expired);
+        }
         match self.seat_client(id, name, wanted, grant) {
             Ok(subscribed) => {
                 let publications = subscribed.publications();
@@ -198,7 +254,7 @@ impl Worker {
             return;
         }
         let wish = Wish { recover: since, recoverable: true, positioned: true, ..Wish::default() };
-        let wanted = Wanted { wish, filter: None, by_server: true };
+        let wanted = Wanted { wish, filter: None, by_server: true, may_see_others: true };
         match self.seat_client(id, name, &wanted, grant) {
             Ok(subscribed) => {
                 let result = subscribed.result(&[]);
@@ -286,6 +342,7 @@ impl Worker {
             announced: terms.announced,
             member: member.clone(),
             expires: grant.expires,
+            is_asked_about: false,
         });
         if let Some(member) = member {
             if terms.presence {
@@ -398,19 +455,25 @@ impl Worker {
     fn unseat_client(&mut self, id: ConnectionId, subscription: Subscription, reason: UnsubscribeReason) {
         let left = self.fanout.unsubscribe(subscription.log, id);
         self.leave_log(subscription.log, left);
-        self.say_gone(id, &subscription);
-        tracing::trace!(connection = %id, topic = %subscription.topic.name(), ?reason, "unsubscribed");
+        self.say_gone(&subscription);
+        let (code, text) = match reason {
+            UnsubscribeReason::Client => (0, "client unsubscribed"),
+            UnsubscribeReason::Server(code) => (code.code() as u16, code.reason()),
+        };
+        if let (Some(client), Some(shape)) = (self.clients.get(id.index), self.shape_of(id)) {
+            let name = subscription.topic.name().as_str();
+            self.tell_gone(client, shape, Gone::Subscription(name), code, text);
+        }
     }
 
     /// Others see a client no more on a topic, and are told if the topic's rules say so.
-    pub(super) fn say_gone(&mut self, id: ConnectionId, subscription: &Subscription) {
+    pub(super) fn say_gone(&mut self, subscription: &Subscription) {
         let Some(member) = &subscription.member else { return };
         self.seat.surface.hub.presence().leave(subscription.topic.id(), member.client);
         if subscription.announced && !self.is_draining() {
             let draft = Draft::of_member(Purpose::Leave, Arc::clone(member));
             self.publish_or_queue(Arc::clone(&subscription.topic), draft);
         }
-        let _ = id;
     }
 
     fn count_recovery(&self, was_asked: bool, is_complete: bool) {
@@ -424,7 +487,7 @@ impl Worker {
 }
 
 /// Who ended a subscription.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum UnsubscribeReason {
     Client,
     Server(UnsubscribeCode),

@@ -31,11 +31,17 @@ mod compression;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod disk_history;
+#[cfg(test)]
 mod drain;
+#[cfg(test)]
+mod emulation;
 #[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod handshake;
+#[cfg(test)]
+mod hooks;
 #[cfg(test)]
 mod lifetime;
 #[cfg(test)]

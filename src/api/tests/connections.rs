@@ -32,7 +32,7 @@ fn to(order: &Order) -> To {
         | Order::Subscribe { to, .. }
         | Order::Refresh { to, .. }
         | Order::Commands { to, .. } => *to,
-        Order::Answered { .. } => panic!("the API answers nobody's question"),
+        Order::Answered { .. } | Order::Published { .. } => panic!("the API answers nobody's question"),
     }
 }
 
@@ -160,7 +160,11 @@ async fn when_a_worker_takes_no_more_orders_the_call_is_to_come_again() {
         .orders
         .give(
             WorkerId(1),
-            Order::Commands { to: To { client: ClientId::random(), place: 0 }, commands: bytes::Bytes::new() },
+            Order::Unsubscribe {
+                to: To { client: ClientId::random(), place: 0 },
+                topic: None,
+                code: UnsubscribeCode::Server,
+            },
         )
         .is_ok()
     {}

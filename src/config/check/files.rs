@@ -8,7 +8,7 @@ use super::super::listeners::ListenAddress;
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::report::Report;
-use crate::tls::Identity;
+use crate::tls::{self, Identity};
 
 /// Where relative paths start from.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ impl Files<'_> {
     pub(super) fn check(&self, config: &mut Config, report: &mut Report<'_>) {
         self.api_keys(config, report);
         self.token_keys(config, report);
+        self.hooks(config, report);
         for (index, listen) in config.listeners.iter_mut().enumerate() {
             let entry = KeyPath::of("listeners").index(index);
             if let ListenAddress::Unix(path) = &mut listen.address {
@@ -61,6 +62,20 @@ impl Files<'_> {
                 report.mistake(&tls_key, Mistake::new(format!("`{tls_key}`: {error}")));
             }
         }
+        if config.keeps_on_disk() {
+            let key = KeyPath::of("history").key("path");
+            self.resolve(&mut config.history.path);
+            // It need not be there yet, but its directory must.
+            match config.history.path.parent() {
+                Some(directory) if !config.history.path.is_dir() => {
+                    kind(directory, &key, Kind::Directory, report);
+                }
+                Some(_) | None => {
+                    let mistake = Mistake::new(format!("`{key}`: {} is a directory", config.history.path.display()));
+                    report.mistake(&key, mistake.remark("the name of a file is needed here"));
+                }
+            }
+        }
         for (index, endpoint) in config.endpoints.iter_mut().enumerate() {
             let key = KeyPath::of("endpoints").index(index).key("template");
             if let Some(path) = &mut endpoint.template {
@@ -79,6 +94,29 @@ impl Files<'_> {
                 kind(path, &entry.key("directory"), Kind::Directory, report);
             }
         }
+    }
+
+    /// Takes the secret from `hooks.secret_file`, and reads the authorities once, so that what is none is told now.
+    fn hooks(&self, config: &mut Config, report: &mut Report<'_>) {
+        let section = KeyPath::of("hooks");
+        if let Some(path) = &mut config.hooks.ca_file {
+            self.resolve(path);
+            let key = section.key("ca_file");
+            if kind(path, &key, Kind::File, report)
+                && let Err(error) = tls::authorities(path)
+            {
+                report.mistake(&key, Mistake::new(format!("`{key}`: {error}")));
+            }
+        }
+        let Some(path) = &mut config.hooks.secret_file else { return };
+        self.resolve(path);
+        let key = section.key("secret_file");
+        let Some(text) = read(path, &key, report) else { return };
+        let secret = text.trim();
+        if secret.is_empty() {
+            report.mistake(&key, Mistake::new(format!("`{key}`: {} is empty", path.display())));
+        }
+        config.hooks.secret = Some(secret.to_owned());
     }
 
     pub(super) fn resolve(&self, path: &mut PathBuf) {

@@ -26,6 +26,8 @@ pub(super) fn too_many_entries(config: &Config, report: &mut Report<'_>) -> bool
         (server.key("listen"), config.server.listen.len()),
         (server.key("origins"), config.server.origins.len()),
         (KeyPath::of("api").key("keys"), config.api.keys.len()),
+        (KeyPath::of("hooks").key("headers"), config.hooks.headers.len()),
+        (KeyPath::of("hooks").key("emulated_headers"), config.hooks.emulated_headers.len()),
         (KeyPath::of("topics"), config.topics.len()),
         (endpoints.clone(), config.endpoints.len()),
         (KeyPath::of("pages"), config.pages.len()),

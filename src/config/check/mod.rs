@@ -7,6 +7,7 @@ mod compression;
 mod endpoints;
 mod exposure;
 mod files;
+mod hooks;
 mod limits;
 mod listeners;
 mod log;

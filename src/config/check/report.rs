@@ -5,7 +5,7 @@ use super::super::key_path::KeyPath;
 use super::super::mistake::Mistake;
 use super::super::settings::Config;
 use super::files::Files;
-use super::{compression, endpoints, exposure, limits, listeners, log, origins, paths, tokens, topics};
+use super::{compression, endpoints, exposure, hooks, limits, listeners, log, origins, paths, tokens, topics};
 
 /// Mistakes and warnings, with the document that gives them their place.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(in super::super) fn check<'a>(config: &mut Config, document: &'a Document<'a
     log::check(config, &mut report);
     origins::check(config, &mut report);
     tokens::check(config, &mut report);
+    hooks::check(config, &mut report);
     topics::check(config, &mut report);
     endpoints::check(config, &mut report);
     paths::check(config, &mut report);

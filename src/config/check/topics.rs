@@ -1,5 +1,6 @@
 //! Rules of topics that never apply, or that no publication fits.
 
+use super::super::history::Sync;
 use super::super::key_path::KeyPath;
 use super::super::mistake::Mistake;
 use super::super::pattern;
@@ -11,6 +12,9 @@ use super::report::Report;
 
 /// Beyond it nobody would call it live, and nothing more is saved.
 const LONGEST_WRITE_DELAY: Span = Span::secs(1);
+
+/// What waits for it is bounded in bytes, too; longer than this it would say nothing.
+const LONGEST_SYNC: Span = Span::secs(60);
 
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     for (index, rules) in config.topics.iter().enumerate() {
@@ -41,6 +45,17 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
             let mistake = mistake
                 .fix("a subscriber would be slow after a single message: raise the lag or lower `limits.message`");
             report.mistake_at_written(&[slow.key("lag"), KeyPath::of("limits").key("message")], mistake);
+        }
+    }
+    if let Sync::Every(interval) = config.history.sync {
+        let key = KeyPath::of("history").key("sync");
+        positive(&key, interval, report);
+        if interval > LONGEST_SYNC {
+            let mistake = Mistake::new(format!("`{key}` is {interval}"));
+            report.mistake(
+                &key,
+                mistake.remark(format!("at most {LONGEST_SYNC}: as much may be lost, and waits in memory")),
+            );
         }
     }
     unpublishable(config, report);

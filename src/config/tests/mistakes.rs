@@ -35,7 +35,7 @@ fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
     assert_says("[topic]\npattern = \"a\"", &["unknown key `topic`", "did you mean `topics`?"]);
     assert_says(
         "[[topics]]\nhistory = { siz = 3 }",
-        &["unknown key `topics[0].history.siz`", "`size`", "accepted: size, ttl"],
+        &["unknown key `topics[0].history.siz`", "`size`", "accepted: size, store, ttl"],
     );
 }
 
@@ -140,6 +140,9 @@ fn limits_without_room_are_refused_where_they_were_written() {
     assert_says("limits.mailbox = \"1KiB\"", &["smaller than one `limits.message` (64KiB)"]);
     assert_says("limits.history_total = 1\n[[topics]]\nhistory.size = 1", &["no room for one publication"]);
     assert_says("[[topics]]\nwrite_delay = \"1001ms\"", &["`topics[0].write_delay` is 1001ms", "at most 1s", ":2:"]);
+    assert_says("[history]\nsync = \"61s\"", &["`history.sync` is 61s", "at most 1m", ":2:"]);
+    assert_says("[history]\nsync = \"0s\"", &["`history.sync` is zero"]);
+    assert_says("[history]\nsync = \"never\"", &["\"always\", or a duration such as \"100ms\""]);
     assert_says("[compression]\nlevel = 0", &["`compression.level` is 0", "1 (fast) to 9 (small)", ":2:"]);
     assert_says("[compression]\nlevel = 10", &["`compression.level` is 10"]);
     assert_says("[[topics]]\nhistory = { size = 1, ttl = \"0s\" }", &["`topics[0].history.ttl` is zero"]);
@@ -406,5 +409,53 @@ fn a_secret_that_can_be_guessed_and_keys_fetched_in_the_open_are_warned_of() {
     assert!(warnings("tokens.jwks_url = \"http://a.example/jwks\"").contains("is not https"));
     for url in ["https://a.example/", "http://127.0.0.1:1/", "http://[::1]:1/", "http://localhost/"] {
         assert_eq!(warnings(&format!("tokens.jwks_url = \"{url}\"")), "", "{url}");
+    }
+}
+
+#[test]
+fn hooks_that_cannot_be_called_are_told_and_what_they_may_not_pass_on() {
+    assert_says("hooks.rpc = \"app.example.com\"", &["`app.example.com` is not a URL", "\"https://app", ":1:13"]);
+    let password = complaint("[hooks]\nrpc = \"https://me:s3cret@app.example.com/\"");
+    assert!(password.contains("cannot have a user or a password") && password.contains(":2:7"), "{password}");
+    assert_says("hooks.timeout = \"0s\"", &["`hooks.timeout` is zero"]);
+    assert_says("hooks.concurrency = 0", &["`hooks.concurrency` is 0", "1 to 10000"]);
+    assert_says("hooks.concurrency = 10001", &["`hooks.concurrency` is 10001"]);
+    assert_says("hooks.queue = \"63KiB\"", &["`hooks.queue` is 63KiB", "at least 64KiB"]);
+    assert_says("hooks.answer = 0", &["`hooks.answer` is 0B"]);
+    assert_says("hooks.answer = \"65MiB\"", &["`hooks.answer` is 65MiB", "64MiB"]);
+    assert_says(
+        "hooks.headers = [\"Cookie\", \"a b\", \"host\", \"x-a\", \"x-a\"]",
+        &[
+            "did you mean \"cookie\"?",
+            "\"a b\" is not the name",
+            "\"host\" belongs to one connection",
+            "has \"x-a\" twice",
+        ],
+    );
+    assert_says("hooks.emulated_headers = [\"content-length\"]", &["`hooks.emulated_headers[0]`", ":1:27"]);
+    assert_says("[hooks]\nsecret = \"\"", &["`hooks.secret` is empty"]);
+    assert_says("[hooks]\nsecret = \"a\"\nsecret_file = \"b\"", &["are both set", ":3:15"]);
+    let complaint = complaint("[hooks]\nsecret = [\"s3cret\"]");
+    assert!(!complaint.contains("s3cret") && complaint.contains("`hooks.secret`"), "{complaint}");
+}
+
+#[test]
+fn the_files_of_hooks_are_read_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("secret"), "s3cret\n").unwrap();
+    fs::write(directory.path().join("empty"), "\n").unwrap();
+    let load = |text: &str| Config::from_toml(text, directory.path());
+    let config = load("hooks.secret_file = \"secret\"").unwrap();
+    assert_eq!(config.hooks.secret.as_deref(), Some("s3cret"));
+    assert!(!config.to_toml().contains("s3cret"));
+    // What is printed can be read again.
+    assert_eq!(load(&config.to_toml()).unwrap(), config);
+    for (text, said) in [
+        ("hooks.secret_file = \"empty\"", "is empty"),
+        ("hooks.secret_file = \"nope\"", "`hooks.secret_file`"),
+        ("hooks.ca_file = \"secret\"", "no certificate in it"),
+    ] {
+        let error = load(text).unwrap_err().to_string();
+        assert!(error.contains(said) && error.contains("-->"), "no {said:?} in:\n{error}");
     }
 }

@@ -81,10 +81,12 @@ fn what_is_printed_reads_back_as_the_same_without_the_secrets() {
     let text = include_str!("../../../config/fanfare.toml");
     let mut all = config(text);
     all.api.keys = vec!["s3cret".to_owned()];
+    all.hooks.secret = Some("s3cret".to_owned());
     all.topics.push(crate::config::TopicRules::default());
     let printed = all.to_toml();
     assert!(!printed.contains("s3cret"), "{printed}");
     all.api.keys = vec![Api::REDACTED.to_owned()];
+    all.hooks.secret = Some(Api::REDACTED.to_owned());
     assert_eq!(config(&printed), all, "{printed}");
 }
 

@@ -2,7 +2,7 @@
 
 use super::stage::{config, drained, hub, hub_of, join, name, offer, pop, publish, replayed};
 use crate::config::TopicRules;
-use crate::hub::{Draft, Letter, Offset, Outcome, Start, WorkerId};
+use crate::hub::{Draft, Letter, Offset, Outcome, Queue, Start, WorkerId};
 use crate::refusal::Refusal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -56,10 +56,10 @@ fn with_one_mailbox_full_nothing_happens_in_any() {
     for _ in 0..3 {
         publish(&hub, &other, "a", now);
     }
-    let Outcome::Full { draft: given_back, worker } = offer(&hub, &topic, Draft::text("again"), now) else {
+    let Outcome::Full { draft: given_back, queue } = offer(&hub, &topic, Draft::text("again"), now) else {
         panic!("worker 1 has room for three");
     };
-    assert_eq!((worker, &given_back.payload()[..]), (WorkerId(1), &b"again"[..]));
+    assert_eq!((queue, &given_back.payload()[..]), (Queue::Mailbox(WorkerId(1)), &b"again"[..]));
     assert_eq!((drained(&hub, 0), drained(&hub, 2)), (vec![], vec![]));
     let history = hub.history(&topic, Start::Last(10), 10, now);
     assert_eq!((history.top.offset, replayed(&history)), (Offset(0), vec![]));
@@ -69,7 +69,7 @@ fn with_one_mailbox_full_nothing_happens_in_any() {
     for _ in 0..3 {
         publish(&hub, &topic, "a", now);
     }
-    assert!(matches!(offer(&hub, &topic, draft(), now), Outcome::Full { worker: WorkerId(0), .. }));
+    assert!(matches!(offer(&hub, &topic, draft(), now), Outcome::Full { queue: Queue::Mailbox(WorkerId(0)), .. }));
     for worker in 0..3 {
         assert_eq!(drained(&hub, worker), [1, 2, 3]);
     }

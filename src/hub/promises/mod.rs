@@ -5,4 +5,5 @@ mod delivery;
 mod lifetime;
 mod lives;
 mod recovery;
+mod restart;
 mod stage;
