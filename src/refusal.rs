@@ -26,6 +26,10 @@ pub enum Refusal {
     BodyTooLarge,
     /// The API key is missing or unknown (401).
     UnknownKey,
+    /// Commands are for a connection of another node (404).
+    UnknownNode,
+    /// A client without a WebSocket has as many commands waiting as it may (429, Retry-After).
+    TooManyCommands,
     /// The topic's rules do not let this publisher publish (403).
     PublishNotAllowed,
     /// A worker's mailbox stayed full for `limits.publish_wait` (503, Retry-After).
@@ -87,6 +91,8 @@ impl Refusal {
         Self::BadBody,
         Self::BodyTooLarge,
         Self::UnknownKey,
+        Self::UnknownNode,
+        Self::TooManyCommands,
         Self::PublishNotAllowed,
         Self::Overloaded,
         Self::Draining,
@@ -138,6 +144,8 @@ impl Refusal {
             Self::BadBody => "bad-body",
             Self::BodyTooLarge => "body-too-large",
             Self::UnknownKey => "unknown-key",
+            Self::UnknownNode => "unknown-node",
+            Self::TooManyCommands => "too-many-commands",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
@@ -175,9 +183,9 @@ impl Refusal {
             | Self::BadMessage
             | Self::TlsFailed
             | Self::BadProxyHeader => StatusCode::BAD_REQUEST,
-            Self::TooManyFromAddress | Self::TooManyHandshakes => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyFromAddress | Self::TooManyHandshakes | Self::TooManyCommands => StatusCode::TOO_MANY_REQUESTS,
             Self::BadWebSocketVersion | Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::UnknownPath | Self::UnknownNode => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownKey
@@ -202,7 +210,7 @@ impl Refusal {
     /// For how long its client should wait before it tries again, in seconds: the `Retry-After` header of 429 and 503.
     pub const fn retry_after_seconds(self) -> Option<u64> {
         match self {
-            Self::Overloaded => Some(1),
+            Self::Overloaded | Self::TooManyCommands => Some(1),
             Self::HistoryUnavailable => Some(2),
             Self::Draining | Self::TooManyConnections | Self::TooManyHandshakes | Self::TokenKeysUnreachable => Some(5),
             Self::TooManyFromAddress => Some(10),
@@ -218,6 +226,7 @@ impl Refusal {
             | Self::BadBody
             | Self::BodyTooLarge
             | Self::UnknownKey
+            | Self::UnknownNode
             | Self::PublishNotAllowed
             | Self::TlsFailed
             | Self::BadProxyHeader
@@ -249,6 +258,8 @@ impl Refusal {
             Self::BadBody => "the body cannot be understood",
             Self::BodyTooLarge => "the body is over the size limit",
             Self::UnknownKey => "the API key is missing or unknown",
+            Self::UnknownNode => "the stream is on another node",
+            Self::TooManyCommands => "too many commands of this session wait",
             Self::PublishNotAllowed => "publishing to this topic is not allowed",
             Self::Overloaded => "the hub is overloaded, try again later",
             Self::Draining => "the hub is stopping",
@@ -307,6 +318,14 @@ impl Refusal {
             Self::UnknownKey => {
                 "The request has no `X-API-Key` header, or a key that is neither in `api.keys` nor in \
                  `api.keys_file`."
+            }
+            Self::UnknownNode => {
+                "A client without a WebSocket sent commands to `/emulation` whose stream is on another node, or on this one \
+                 before it was started anew."
+            }
+            Self::TooManyCommands => {
+                "A client without a WebSocket sends commands to `/emulation` faster than `limits.message_rate` or \
+                 `limits.byte_rate` lets them through, or than there is room for what it publishes."
             }
             Self::PublishNotAllowed => {
                 "The rules of the topic (`publish` of the first `[[topics]]` entry whose pattern matches) do not \
@@ -406,6 +425,13 @@ impl Refusal {
             Self::UnknownKey => {
                 "Send `X-API-Key` with one of the configured keys. Without any configured key nothing is accepted: \
                  add one to `api.keys`."
+            }
+            Self::UnknownNode => {
+                "After a restart nothing: the SDK connects again. With several nodes behind one address, have the load balancer \
+                 send all requests of a client to the same one."
+            }
+            Self::TooManyCommands => {
+                "Send less, or raise the rates of `[limits]`; what was taken before is done all the same."
             }
             Self::PublishNotAllowed => {
                 "Publish with an API key, or set `publish = \"subscribers\"` or `\"anyone\"` for the topic."

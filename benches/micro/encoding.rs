@@ -5,6 +5,7 @@ use std::hint::black_box;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use fanfare::hub::{Epoch, Kind, Offset, Position};
+use fanfare::protocol::centrifuge::{Batch, Data, Envelope, Format, Publication, Push, Transport};
 use fanfare::protocol::{Content, Encoding, encode};
 
 use super::stage::LINE;
@@ -29,4 +30,31 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         }
         group.finish();
     }
+    centrifuge(criterion, position);
+}
+
+/// In JSON the payload is read once more, to know if it is JSON.
+fn centrifuge(criterion: &mut Criterion, position: Position) {
+    let mut group = criterion.benchmark_group("encoding/centrifuge");
+    for line_count in [1, 128] {
+        let payload = format!("[{}]", vec![LINE; line_count].join(","));
+        let size = payload.len();
+        group.throughput(Throughput::Bytes(size as u64));
+        for (format, data) in [
+            (Format::Json, Data::Value(payload.as_bytes())),
+            (Format::Json, Data::Full(payload.as_bytes())),
+            (Format::Protobuf, Data::Value(payload.as_bytes())),
+        ] {
+            let name = match data {
+                Data::Full(_) => format!("{format:?}_string"),
+                Data::Value(_) | Data::Delta(_) => format!("{format:?}"),
+            };
+            let push = Push::Publication(Publication { offset: position.offset, ..Publication::new(data) });
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                let transport = Transport::WebSocket(format);
+                bencher.iter(|| Batch::of_push(transport, Envelope::Wrapped, "news", black_box(&push)));
+            });
+        }
+    }
+    group.finish();
 }

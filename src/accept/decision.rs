@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
 
 use super::origin::Origins;
-use crate::api::{self, Reach, Route, Surface, Wanted};
+use crate::api::{self, Reach, Route, StreamKind, Surface, Wanted};
 use crate::config::{Compression, PublishRule};
 use crate::hooks::Passed;
 use crate::hub::{Position, Start, TopicName};
-use crate::protocol::centrifuge::{Envelope, Format, Transport};
+use crate::protocol::centrifuge::{Connect, Envelope, Format, Transport};
+use crate::protocol::sse::Delimiting;
 use crate::protocol::{Encoding, Shape};
 use crate::refusal::Refusal;
 use crate::session::{Opening, StreamTopics};
@@ -22,6 +24,8 @@ use crate::ws::{self, Agreement, Malformed};
 pub(crate) enum Decision {
     /// It opens a connection that a worker will own.
     Open(Opening),
+    /// It opens a stream of this shape once its body is here, which is what its client says first.
+    OpenWithBody(Shape),
     /// It is plain HTTP.
     Plain,
     /// It would open one, but may not.
@@ -32,7 +36,9 @@ pub(crate) enum Decision {
 pub(crate) fn decide(surface: &Surface, reach: &Reach, head: &Parts) -> Decision {
     let wants_socket = wants_websocket(&head.headers);
     let wants_stream = head.method == Method::GET && accepts_events(&head.headers);
-    if !wants_socket && !wants_stream {
+    // Those of clients without a WebSocket are streams whatever their headers say.
+    let may_be_client = head.uri.path().starts_with("/connection/");
+    if !wants_socket && !wants_stream && !may_be_client {
         return Decision::Plain;
     }
     let route = match reach.route(&surface.routes, head.uri.path(), Wanted::Connection) {
@@ -50,12 +56,28 @@ pub(crate) fn decide(surface: &Surface, reach: &Reach, head: &Parts) -> Decision
             agreed.map(|compression| Opening::Endpoint { index: index as u16, compression })
         }
         Route::Centrifuge(envelope) if wants_socket => {
-            let agreed = check(head, &reach.origins).and_then(|()| agree(reach, head));
-            agreed.map(|compression| {
+            check(head, &reach.origins).and_then(|()| agree(reach, head)).and_then(|compression| {
                 let speaks_protobuf = offers(&head.headers, PROTOBUF_SUBPROTOCOL);
                 let passed = surface.hooks.pass(&head.headers, []);
                 client_socket(envelope, query(head), speaks_protobuf, passed, compression)
             })
+        }
+        Route::ClientStream(kind, envelope) if !wants_socket => {
+            let shape = Shape::new(client_transport(kind, head), envelope);
+            match (kind, &head.method) {
+                (StreamKind::Http | StreamKind::Events, &Method::POST) => {
+                    return match check_origin(head, &reach.origins) {
+                        Ok(()) if surface.hub.is_draining() => Decision::Refused(Refusal::Draining, String::new()),
+                        Ok(()) => Decision::OpenWithBody(shape),
+                        Err((refusal, detail)) => Decision::Refused(refusal, detail),
+                    };
+                }
+                (StreamKind::Events, &Method::GET) => {
+                    let passed = surface.hooks.pass(&head.headers, []);
+                    check_origin(head, &reach.origins).and_then(|()| client_stream(shape, query(head), passed))
+                }
+                (StreamKind::Http | StreamKind::Events, _) => return Decision::Plain,
+            }
         }
         Route::Topic(_) | Route::Endpoint(_) | Route::Centrifuge(_) => return Decision::Plain,
         _ if wants_socket => {
@@ -126,14 +148,70 @@ pub(super) fn client_socket(
     speaks_protobuf: bool,
     passed: Passed,
     compression: Option<Agreement>,
-) -> Opening {
+) -> Result<Opening, Refused> {
     let asks = |pair: &str| matches!(pair, "cf_protocol=protobuf" | "format=protobuf");
     let format = match speaks_protobuf || query.split('&').any(asks) {
         true => Format::Protobuf,
         false => Format::Json,
     };
-    Opening::Client { shape: Shape::new(Transport::WebSocket(format), envelope), passed, compression }
+    let frame_pings = query.split('&').any(|pair| pair == "cf_ws_frame_ping_pong=true");
+    let first = match envelope {
+        Envelope::Wrapped => None,
+        Envelope::Bare => first_words(query)?,
+    };
+    let shape = Shape::new(Transport::WebSocket(format), envelope);
+    Ok(Opening::Client { shape, first, frame_pings, passed, compression })
 }
+
+/// What carries the Centrifuge protocol to a client without a WebSocket.
+fn client_transport(kind: StreamKind, head: &Parts) -> Transport {
+    // RFC 9112 §7: chunks are for HTTP/1.1 only.
+    let delimiting = match head.version == Version::HTTP_11 {
+        true => Delimiting::Chunked,
+        false => Delimiting::UntilClose,
+    };
+    match kind {
+        StreamKind::Http => Transport::HttpStream(api::format_of(head), delimiting),
+        StreamKind::Events => Transport::EventStream(delimiting),
+    }
+}
+
+/// What a GET of a stream of events opens: browsers can say nothing but a URL.
+fn client_stream(shape: Shape, query: &str, passed: Passed) -> Result<Opening, Refused> {
+    let first = match (first_words(query)?, shape.envelope()) {
+        (None, Envelope::Wrapped) => {
+            return Err(bad("cf_connect is missing: the first commands, percent-encoded".to_owned()));
+        }
+        (first, _) => first.unwrap_or_default(),
+    };
+    client_opening(shape, first, passed)
+}
+
+/// What opens with the words that a client of a stream says first. Those of one that only listens are looked at here: it has
+/// nothing else to say, and a status says more than the end of a stream. A malformed command is told on the stream, as
+/// everywhere else.
+pub(super) fn client_opening(shape: Shape, first: Bytes, passed: Passed) -> Result<Opening, Refused> {
+    match shape.envelope() {
+        Envelope::Wrapped => {}
+        Envelope::Bare => {
+            let read = Connect::read_bare(shape.format(), &first);
+            read.map_err(|error| (Refusal::BadBody, format!("no connect request: {error}")))?;
+        }
+    }
+    Ok(Opening::Client { shape, first: Some(first), frame_pings: false, passed, compression: None })
+}
+
+/// What a client says in its URL. Other parameters are its own.
+fn first_words(query: &str) -> Result<Option<Bytes>, Refused> {
+    if !query.contains(FIRST_WORDS) {
+        return Ok(None);
+    }
+    let found = parameters(query)?.into_iter().find(|(key, _)| key == FIRST_WORDS);
+    Ok(found.map(|(_, words)| Bytes::from(words)))
+}
+
+/// The parameter of a URL with what a client says first.
+const FIRST_WORDS: &str = "cf_connect";
 
 /// Whether a client offers a subprotocol.
 pub(super) fn offers(headers: &HeaderMap, protocol: &str) -> bool {

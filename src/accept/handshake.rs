@@ -18,12 +18,14 @@ use super::listener::ListenerId;
 use super::origin::Origins;
 use super::{forwarded, upgrade};
 use crate::api::{self, Reach, Surface};
-use crate::protocol::centrifuge::Format;
+use crate::protocol::Shape;
+use crate::protocol::centrifuge::{Format, Transport};
 use crate::session::Opening;
 
 /// The answer that opens: 101 for a socket, an endless 200 for a stream.
 pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>, origins: &Origins) -> Response<OpenBody> {
     match opening {
+        Opening::Client { shape, .. } if shape.delimiting().is_some() => client_stream(*shape, request, origins),
         Opening::Topic { .. } | Opening::Endpoint { .. } | Opening::Client { .. } => {
             let spoken = subprotocol(opening).filter(|protocol| decision::offers(request.headers(), protocol));
             let (response, _) = fastwebsockets::upgrade::upgrade(request).expect("invariant: the headers were checked");
@@ -50,6 +52,24 @@ pub(crate) fn opened<B>(opening: &Opening, request: &mut Request<B>, origins: &O
             response
         }
     }
+}
+
+/// The head of a stream for a client of the Centrifuge protocol: word for word what its SDKs get elsewhere.
+fn client_stream<B>(shape: Shape, request: &Request<B>, origins: &Origins) -> Response<OpenBody> {
+    let content_type = match shape.transport() {
+        Transport::EventStream(_) => "text/event-stream",
+        Transport::HttpStream(Format::Protobuf, _) => "application/octet-stream",
+        Transport::HttpStream(Format::Json, _) | Transport::WebSocket(_) => "text/plain; charset=utf-8",
+    };
+    let mut response = Response::new(OpenBody::Endless);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let live = HeaderValue::from_static("private, no-cache, no-store, must-revalidate, max-age=0");
+    headers.insert(header::CACHE_CONTROL, live);
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    origins.allow_with_credentials(request.headers(), headers);
+    response
 }
 
 /// The name of what a client speaks, for those that ask by name.
@@ -181,7 +201,7 @@ impl Service<Request<Incoming>> for Opener<'_> {
                 self.opening.replace(Some((opening, client)));
                 MaybeAnswer(Some(response))
             }
-            Decision::Plain | Decision::Refused(..) => MaybeAnswer(None),
+            Decision::OpenWithBody(_) | Decision::Plain | Decision::Refused(..) => MaybeAnswer(None),
         }
     }
 }

@@ -13,18 +13,19 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, http};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::addresses::AddressKey;
-use super::decision::{Decision, decide};
+use super::decision::{Decision, Refused, client_opening, decide};
 use super::handshake::{self, AnyBody, Caller};
 use super::listener::ListenerId;
 use super::tls_stream::{Parts, TlsStream};
-use crate::api::{self, Surface};
+use crate::api::{self, Surface, request_body};
+use crate::protocol::Shape;
 use crate::refusal::Refusal;
 use crate::session::Opening;
 use crate::tls::Channel;
@@ -172,23 +173,44 @@ async fn answer(
     }
     let decision = decide(surface, reach, &head);
     let client = caller.client(reach, &head.headers);
-    let mut request = Request::from_parts(head, body);
-    match decision {
-        Decision::Open(opening) => {
-            let counted = match counted {
-                Some(counted) => Some(counted),
-                None => match surface.admit(client) {
-                    Ok(counted) => counted,
-                    Err(crowded) => return surface.too_many(crowded).map(Either::Right),
-                },
-            };
-            let response = handshake::opened(&opening, &mut request, &reach.origins);
-            opened.replace(Some((opening, counted)));
-            response.map(Either::Left)
+    let opening = match decision {
+        Decision::Open(opening) => opening,
+        Decision::OpenWithBody(shape) => match open_with_body(surface, shape, &head, body).await {
+            Ok(opening) => opening,
+            Err((refusal, detail)) => {
+                let mut refused = surface.problem(refusal, detail);
+                reach.origins.allow_with_credentials(&head.headers, refused.headers_mut());
+                return refused.map(Either::Right);
+            }
+        },
+        Decision::Refused(refusal, detail) => return surface.problem(refusal, &detail).map(Either::Right),
+        Decision::Plain => {
+            return api::serve(surface, reach, Request::from_parts(head, body)).await.map(Either::Right);
         }
-        Decision::Refused(refusal, detail) => surface.problem(refusal, &detail).map(Either::Right),
-        Decision::Plain => api::serve(surface, reach, request).await.map(Either::Right),
-    }
+    };
+    let counted = match counted {
+        Some(counted) => Some(counted),
+        None => match surface.admit(client) {
+            Ok(counted) => counted,
+            Err(crowded) => return surface.too_many(crowded).map(Either::Right),
+        },
+    };
+    let response = handshake::opened(&opening, &mut Request::from_parts(head, ()), &reach.origins);
+    opened.replace(Some((opening, counted)));
+    response.map(Either::Left)
+}
+
+/// What a request opens whose body is what its client says first.
+async fn open_with_body(
+    surface: &Surface,
+    shape: Shape,
+    head: &http::request::Parts,
+    body: Incoming,
+) -> Result<Opening, Refused> {
+    let limits = &surface.config.limits;
+    let first = request_body::read(head, body, limits.message.bytes(), limits.header_timeout.0).await;
+    let first = first.map_err(|error| (error.refusal(), error.to_string()))?;
+    client_opening(shape, first, surface.hooks.pass(&head.headers, []))
 }
 
 /// A socket in tokio's hands.

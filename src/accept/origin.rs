@@ -4,7 +4,8 @@
 //! programs that are not browsers usually send none and are not what this protects from.
 
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, HeaderMap,
+    HeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
 
@@ -119,6 +120,15 @@ impl Origins {
         {
             answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+        }
+    }
+
+    /// The same for pages that send their cookies along, as they do in a WebSocket's handshake: what clients without a
+    /// WebSocket use instead of one must be no less.
+    pub fn allow_with_credentials(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        self.allow(request, answer);
+        if answer.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            answer.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn read(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InP
         Route::Centrifuge(envelope)
             if upgrade.is_from(&reach.origins) && !upgrade.has_protocols && !surface.hooks.passes_headers() =>
         {
-            decision::client_socket(envelope, query, false, Passed::default(), compression)
+            decision::client_socket(envelope, query, false, Passed::default(), compression).ok()?
         }
         _ => return None,
     };

@@ -74,6 +74,8 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         Refusal::OriginRefused
         | Refusal::BadHandshake
         | Refusal::UnknownPath
+        | Refusal::UnknownNode
+        | Refusal::TooManyCommands
         | Refusal::MethodNotAllowed
         | Refusal::BadTopicName
         | Refusal::BadParameter
@@ -123,6 +125,8 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         Refusal::BadHandshake
         | Refusal::BadWebSocketVersion
         | Refusal::UnknownPath
+        | Refusal::UnknownNode
+        | Refusal::TooManyCommands
         | Refusal::MethodNotAllowed
         | Refusal::BadTopicName
         | Refusal::BadParameter

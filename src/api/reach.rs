@@ -99,15 +99,15 @@ impl Reach {
         let surface = match (&route, wanted) {
             (Route::Unknown, _) => return Ok(route),
             (Route::Topic(_), Wanted::Connection) | (Route::Endpoint(_), Wanted::Connection) => SurfaceName::Sockets,
-            (Route::Centrifuge(_), _) => SurfaceName::Sockets,
+            (Route::Centrifuge(_) | Route::ClientStream(..) | Route::Emulation, _) => SurfaceName::Sockets,
             (Route::Topic(_), Wanted::Answer) => SurfaceName::Topics,
             // Its page, or the hint that it is for WebSockets.
             (Route::Endpoint(_), Wanted::Answer) if routes.page(path).is_some() => SurfaceName::Pages,
             (Route::Endpoint(_), Wanted::Answer) => SurfaceName::Sockets,
-            (Route::Api(_), _) => SurfaceName::Api,
+            (Route::Api(_) | Route::ApiCommands | Route::ApiDescription, _) => SurfaceName::Api,
             (Route::Page(_) | Route::TryIt, _) => SurfaceName::Pages,
             (Route::Metrics, _) => SurfaceName::Metrics,
-            (Route::Live | Route::Ready, _) => SurfaceName::Health,
+            (Route::Health | Route::Live | Route::Ready, _) => SurfaceName::Health,
         };
         Ok(if self.surfaces.has(surface) { route } else { Route::Unknown })
     }
@@ -200,8 +200,15 @@ mod tests {
             ("/both", Wanted::Connection, SurfaceName::Sockets),
             ("/echo", Wanted::Answer, SurfaceName::Sockets),
             ("/both", Wanted::Answer, SurfaceName::Pages),
+            ("/connection/websocket", Wanted::Connection, SurfaceName::Sockets),
+            ("/connection/http_stream", Wanted::Connection, SurfaceName::Sockets),
+            ("/connection/uni_sse", Wanted::Connection, SurfaceName::Sockets),
+            ("/emulation", Wanted::Answer, SurfaceName::Sockets),
             ("/topics/a", Wanted::Answer, SurfaceName::Topics),
             ("/api/publish", Wanted::Answer, SurfaceName::Api),
+            ("/api", Wanted::Answer, SurfaceName::Api),
+            ("/api/openapi.json", Wanted::Answer, SurfaceName::Api),
+            ("/health", Wanted::Answer, SurfaceName::Health),
             ("/about", Wanted::Answer, SurfaceName::Pages),
             ("/", Wanted::Answer, SurfaceName::Pages),
             ("/metrics", Wanted::Answer, SurfaceName::Metrics),

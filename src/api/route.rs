@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use percent_encoding::percent_decode_str;
 
+use super::method::ApiMethod;
 use crate::config::Config;
 use crate::hub::{BadTopicName, TopicName};
 use crate::protocol::centrifuge::Envelope;
@@ -18,20 +19,40 @@ pub enum Route {
     Endpoint(usize),
     /// `/api/{method}`.
     Api(ApiMethod),
+    /// `/api`: several of them, in the old style.
+    ApiCommands,
+    /// `/api/openapi.json`: a description of them for programs.
+    ApiDescription,
     /// The entry of `config.pages` with this index, or a file below it.
     Page(usize),
     /// `/`, when no page is configured there.
     TryIt,
     /// `/connection/websocket` or `/connection/uni_websocket`: the Centrifuge protocol.
     Centrifuge(Envelope),
+    /// `/connection/http_stream`, `/connection/sse` and their unidirectional twins: the same protocol over a response that
+    /// does not end.
+    ClientStream(StreamKind, Envelope),
+    /// `/emulation`: what the clients of such streams say.
+    Emulation,
     /// `/metrics`.
     Metrics,
+    /// `/health`: what Centrifugo has there.
+    Health,
     /// `/health/live`.
     Live,
     /// `/health/ready`.
     Ready,
     /// Nothing.
     Unknown,
+}
+
+/// How a response that does not end carries the Centrifuge protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamKind {
+    /// As lines of JSON, or Protobuf messages.
+    Http,
+    /// As Server-Sent Events.
+    Events,
 }
 
 /// Why a path below `/topics/` is not a topic's.
@@ -45,42 +66,22 @@ pub enum BadTopicPath {
     Name(#[from] BadTopicName),
 }
 
-/// The methods of the server API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiMethod {
-    /// Publish to one topic.
-    Publish,
-    /// Publish to several.
-    Broadcast,
-    /// Read what is kept of one.
-    History,
-    /// Describe this node.
-    Info,
-}
-
-impl ApiMethod {
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Publish, Self::Broadcast, Self::History, Self::Info];
-
-    /// The last segment of its path.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Broadcast => "broadcast",
-            Self::History => "history",
-            Self::Info => "info",
-        }
-    }
-}
-
 impl Route {
     /// The methods served there, as the `Allow` header wants them; empty for [`Route::Unknown`].
     pub const fn allow(&self) -> &'static str {
         match self {
             Self::Topic(_) => "GET, HEAD, POST",
             Self::Endpoint(_) | Self::Centrifuge(_) => "GET",
-            Self::Api(_) => "POST",
-            Self::Page(_) | Self::TryIt | Self::Metrics | Self::Live | Self::Ready => "GET, HEAD",
+            Self::ClientStream(StreamKind::Events, _) => "GET, POST, OPTIONS",
+            Self::ClientStream(StreamKind::Http, _) | Self::Emulation => "POST, OPTIONS",
+            Self::Api(_) | Self::ApiCommands => "POST",
+            Self::Page(_)
+            | Self::TryIt
+            | Self::Metrics
+            | Self::Health
+            | Self::Live
+            | Self::Ready
+            | Self::ApiDescription => "GET, HEAD",
             Self::Unknown => "",
         }
     }
@@ -166,12 +167,22 @@ fn decode(path: &str) -> Option<Cow<'_, str>> {
 
 fn built_in(path: &str) -> Option<Route> {
     if let Some(name) = path.strip_prefix("/api/") {
-        return ApiMethod::ALL.into_iter().find(|method| method.name() == name).map(Route::Api);
+        if name == "openapi.json" {
+            return Some(Route::ApiDescription);
+        }
+        return ApiMethod::find(name).map(Route::Api);
     }
     match path {
         "/connection/websocket" => Some(Route::Centrifuge(Envelope::Wrapped)),
         "/connection/uni_websocket" => Some(Route::Centrifuge(Envelope::Bare)),
+        "/connection/http_stream" => Some(Route::ClientStream(StreamKind::Http, Envelope::Wrapped)),
+        "/connection/uni_http_stream" => Some(Route::ClientStream(StreamKind::Http, Envelope::Bare)),
+        "/connection/sse" => Some(Route::ClientStream(StreamKind::Events, Envelope::Wrapped)),
+        "/connection/uni_sse" => Some(Route::ClientStream(StreamKind::Events, Envelope::Bare)),
+        "/emulation" => Some(Route::Emulation),
+        "/api" => Some(Route::ApiCommands),
         "/metrics" => Some(Route::Metrics),
+        "/health" => Some(Route::Health),
         "/health/live" => Some(Route::Live),
         "/health/ready" => Some(Route::Ready),
         _ => None,
@@ -220,11 +231,13 @@ mod tests {
         assert_eq!(routes.of("/metrics"), Ok(Route::Metrics));
         assert_eq!(routes.of("/health/live"), Ok(Route::Live));
         assert_eq!(routes.of("/health/ready"), Ok(Route::Ready));
-        assert_eq!(routes.of("/api/publish"), Ok(Route::Api(ApiMethod::Publish)));
-        assert_eq!(routes.of("/api/broadcast"), Ok(Route::Api(ApiMethod::Broadcast)));
-        assert_eq!(routes.of("/api/history"), Ok(Route::Api(ApiMethod::History)));
-        assert_eq!(routes.of("/api/info"), Ok(Route::Api(ApiMethod::Info)));
-        for unknown in ["/api/", "/api/publish/", "/topics", "/health", "/nothing", "//", "*", ""] {
+        for method in ApiMethod::ALL {
+            assert_eq!(routes.of(&format!("/api/{}", method.name())), Ok(Route::Api(method)));
+        }
+        assert_eq!(routes.of("/api"), Ok(Route::ApiCommands));
+        assert_eq!(routes.of("/api/openapi.json"), Ok(Route::ApiDescription));
+        assert_eq!(routes.of("/health"), Ok(Route::Health));
+        for unknown in ["/api/", "/api/publish/", "/topics", "/health/", "/nothing", "//", "*", ""] {
             assert_eq!(routes.of(unknown), Ok(Route::Unknown), "{unknown}");
         }
     }

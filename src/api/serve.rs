@@ -7,9 +7,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
 use super::answer;
+use super::emulation;
+use super::method::ApiMethod;
 use super::problem::{method_not_allowed, problem};
 use super::reach::{Reach, Wanted};
-use super::route::{ApiMethod, Route};
+use super::route::Route;
 use super::server_api;
 use super::surface::{Body, Surface};
 use super::topics;
@@ -48,6 +50,8 @@ where
         Route::Topic(name) => topics::serve(surface, reach, name, head, body).await,
         Route::Api(_) if head.method != Method::POST => method_not_allowed(&head.method, allow, surface),
         Route::Api(method) => server_api::serve(surface, method, head, body).await,
+        Route::ApiCommands if head.method != Method::POST => method_not_allowed(&head.method, allow, surface),
+        Route::ApiCommands => server_api::commands(surface, head, body).await,
         Route::Endpoint(_) => match surface.routes.page(path) {
             Some(index) if is_read => surface.pages.serve(surface, index, head).await,
             Some(_) | None if head.method == Method::GET => upgrade_required(surface, path),
@@ -55,13 +59,25 @@ where
         },
         Route::Centrifuge(_) if head.method == Method::GET => upgrade_required(surface, path),
         Route::Centrifuge(_) => method_not_allowed(&head.method, allow, surface),
+        Route::ClientStream(..) => emulation::preflight(surface, reach, head, allow),
+        Route::Emulation => emulation::serve(surface, reach, head, body, allow).await,
         Route::Unknown => unknown_path(surface, path),
-        Route::Page(_) | Route::TryIt | Route::Metrics | Route::Live | Route::Ready if !is_read => {
+        Route::Page(_)
+        | Route::TryIt
+        | Route::Metrics
+        | Route::Health
+        | Route::Live
+        | Route::Ready
+        | Route::ApiDescription
+            if !is_read =>
+        {
             method_not_allowed(&head.method, allow, surface)
         }
         Route::Page(index) => surface.pages.serve(surface, index, head).await,
         Route::TryIt => surface.pages.try_it(head),
         Route::Metrics => metrics::serve(surface).await,
+        Route::ApiDescription => server_api::openapi(),
+        Route::Health => health::centrifugo(),
         Route::Live => health::live(),
         Route::Ready => health::ready(surface).await,
     }
@@ -76,7 +92,7 @@ fn unknown_path(surface: &Surface, path: &str) -> Response<Body> {
     if path == "/topics" {
         return problem(Refusal::UnknownPath, "a topic has a name: /topics/NAME", surface);
     }
-    if path == "/api" || path.starts_with("/api/") {
+    if path.starts_with("/api/") {
         let methods = ApiMethod::ALL.map(ApiMethod::name).join(", ");
         return problem(Refusal::UnknownPath, format_args!("{path}; the methods of /api/ are: {methods}"), surface);
     }

@@ -19,7 +19,7 @@ use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
 use crate::hooks::{Hooks, HooksError};
-use crate::hub::Hub;
+use crate::hub::{Hub, Idempotency, Sessions};
 use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -28,6 +28,12 @@ use crate::worker::Orders;
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
+
+/// What one client of a stream may have waiting for its worker, besides one message of `limits.message`.
+const WAITING_LIMIT_BYTES: usize = 64 * 1024;
+
+/// What all of them may have waiting. Workers take it within a turn, as long as they find room in the mailboxes.
+const WAITING_TOTAL_BYTES: usize = 64 * 1024 * 1024;
 
 /// What every HTTP handler can reach. One per process.
 #[derive(Debug)]
@@ -54,6 +60,8 @@ pub struct Surface {
     pub verifier: Verifier,
     /// Who is shut out although his token holds.
     pub revocations: Revocations,
+    /// Publications that may come twice.
+    pub idempotency: Idempotency,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -66,6 +74,8 @@ pub struct Surface {
     pub addresses: Addresses,
     /// What workers are to do with their clients.
     pub(crate) orders: Orders,
+    /// The connections whose clients speak beside them.
+    pub sessions: Arc<Sessions>,
     /// Who issues what the listeners show.
     pub issuers: Issuers,
     /// What is reached through each listener.
@@ -136,6 +146,7 @@ impl Surface {
             keys: ApiKeys::new(&config.api),
             verifier: Verifier::new(&config.tokens)?,
             revocations: Revocations::default(),
+            idempotency: Idempotency::default(),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),
@@ -144,6 +155,10 @@ impl Surface {
             issuers,
             reaches,
             endpoint_origins,
+            sessions: Sessions::new(
+                config.limits.message.bytes().saturating_add(WAITING_LIMIT_BYTES),
+                WAITING_TOTAL_BYTES,
+            ),
             orders: Orders::new(Arc::clone(&hub), counters.shards.len()),
             hub,
             config,
@@ -204,6 +219,11 @@ impl Surface {
     pub fn unix_millis(&self, at: Instant) -> u64 {
         let since_start = at.saturating_duration_since(self.started);
         u64::try_from((self.started_unix + since_start).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Seconds since the Unix epoch, as tokens count.
+    pub(crate) fn now_unix(&self) -> u64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// When the process started, since the Unix epoch.

@@ -183,7 +183,7 @@ pub(super) struct Subscribe {
 pub(super) enum Token {
     /// Make a token and print it, for trying out and for scripts; services make their own with a JWT library
     #[command(after_help = CREATE_EXAMPLES)]
-    Create(CreateToken),
+    Create(Box<CreateToken>),
 
     /// Show what a token says, and whether a hub with this configuration takes it, and if not why
     #[command(after_help = INSPECT_EXAMPLES)]

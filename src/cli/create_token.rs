@@ -10,9 +10,9 @@ use crate::config::{TokenKey, Tokens};
 use crate::identity::{Algorithm, Family, SigningKey, read_file};
 
 /// Prints a token.
-pub(super) fn create_token(create: CreateToken, tokens: &Tokens) -> Result<(), Failure> {
-    let key = signing_key(&create, tokens)?;
-    let claims = Value::Object(claims(&create, tokens, now_unix()));
+pub(super) fn create_token(create: &CreateToken, tokens: &Tokens) -> Result<(), Failure> {
+    let key = signing_key(create, tokens)?;
+    let claims = Value::Object(claims(create, tokens, now_unix()));
     let token = key.sign(&claims.to_string()).ok_or_else(|| Failure::Runtime("the key does not sign".to_owned()))?;
     if !create.json {
         return output::print(format!("{token}\n").as_bytes());
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn create(arguments: &[&str]) -> CreateToken {
+    fn create(arguments: &[&str]) -> Box<CreateToken> {
         let all = [&["fanfare", "token", "create", "--user", "ada"], arguments].concat();
         match Arguments::try_parse_from(all).unwrap().command {
             Some(Command::Token { token: Token::Create(create) }) => create,

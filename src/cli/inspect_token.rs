@@ -11,7 +11,8 @@ use super::arguments::InspectToken;
 use super::exit::Failure;
 use super::moment;
 use super::output;
-use crate::config::{TokenKey, Tokens};
+use super::overview::keys;
+use crate::config::Tokens;
 use crate::identity::{Checked, Claims, Token, Verdict, Verifier};
 use crate::refusal::Refusal;
 
@@ -100,7 +101,7 @@ impl Finding {
             row(label, &told);
         }
         row("kind", &format!("a {} token", self.kind()));
-        row("keys", &keys(tokens));
+        row("keys", &keys(tokens).unwrap_or("none: [tokens] of the configuration has none".to_owned()));
         match &self.refused {
             None => row("verdict", "taken"),
             Some((refusal, reason)) => {
@@ -110,17 +111,6 @@ impl Finding {
         }
         text
     }
-}
-
-/// What the hub can verify with.
-fn keys(tokens: &Tokens) -> String {
-    let one = |entry: &TokenKey| match &entry.id {
-        Some(id) => format!("{} ({id})", entry.algorithm),
-        None => entry.algorithm.to_string(),
-    };
-    let fetched = tokens.jwks_url.iter().map(|url| format!("those at {url}"));
-    let all: Vec<String> = tokens.keys.iter().map(one).chain(fetched).collect();
-    if all.is_empty() { "none: [tokens] of the configuration has none".to_owned() } else { all.join(", ") }
 }
 
 /// Why it is not taken; fetches keys if that could make it so.

@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 use std::thread;
 
 use crate::config::{
-    Config, Endpoint, Listen, ListenAddress, Loaded, Page, PublishRule, SlowPolicy, Source, SurfaceName, TopicRules,
+    Config, Endpoint, Listen, ListenAddress, Loaded, Page, PublishRule, SlowPolicy, Source, SurfaceName, TokenKey,
+    Tokens, TopicRules,
 };
 
 /// What listens where, how many workers, which topics, endpoints and pages, and the memory that the limits allow.
@@ -43,6 +44,9 @@ impl fmt::Display for Overview<'_> {
                 _ => workers.to_string(),
             },
         )?;
+        if let Some(keys) = keys(&config.tokens) {
+            table.row("tokens", keys)?;
+        }
         for rules in &config.topics {
             table.row("topics", topics(rules))?;
         }
@@ -81,6 +85,17 @@ impl Table<'_, '_> {
         self.last = label;
         writeln!(self.f, "{shown:<13}  {text}")
     }
+}
+
+/// What tokens are verified with, if there is anything.
+pub(super) fn keys(tokens: &Tokens) -> Option<String> {
+    let one = |entry: &TokenKey| match &entry.id {
+        Some(id) => format!("{} ({id})", entry.algorithm),
+        None => entry.algorithm.to_string(),
+    };
+    let fetched = tokens.jwks_url.iter().map(|url| format!("those at {url}"));
+    let all: Vec<String> = tokens.keys.iter().map(one).chain(fetched).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 fn listen(listen: &Listen) -> String {
@@ -205,5 +220,14 @@ mod tests {
         let loaded = Loaded { config, source: Source::Demo, warnings: Vec::new() };
         let shown = Overview { loaded: &loaded, cores: 4 }.to_string();
         assert!(shown.contains("hooks          connect  https://app.example.com/hooks\n"), "{shown}");
+    }
+
+    #[test]
+    fn the_keys_of_tokens_are_told_by_algorithm_and_id_and_never_shown() {
+        let text = "tokens.jwks_url = \"https://a.example/\"\n[[tokens.keys]]\nalgorithm = \"HS512\"\nsecret = \"s3cret\"\n\
+            [[tokens.keys]]\nalgorithm = \"HS256\"\nsecret = \"s3cret\"\nid = \"b\"\n";
+        let tokens = Config::from_toml(text, std::path::Path::new("")).unwrap().tokens;
+        assert_eq!(keys(&tokens).unwrap(), "HS512, HS256 (b), those at https://a.example/");
+        assert_eq!(keys(&Tokens::default()), None);
     }
 }

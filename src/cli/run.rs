@@ -54,7 +54,7 @@ fn run(arguments: Arguments, collect: fn()) -> Result<(), Failure> {
         Command::Publish(publish) => publish::publish(publish),
         Command::Subscribe(subscribe) => subscribe::subscribe(subscribe),
         Command::Token { token: Token::Create(create) } => {
-            create_token::create_token(create, &load(config)?.config.tokens)
+            create_token::create_token(&create, &load(config)?.config.tokens)
         }
         Command::Token { token: Token::Inspect(inspect) } => {
             inspect_token::inspect_token(&inspect, &load(config)?.config.tokens)

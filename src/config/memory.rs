@@ -3,6 +3,7 @@
 use super::settings::Config;
 use super::topics::TopicRules;
 use super::units::ByteSize;
+use crate::hub::Idempotency;
 
 /// The sum of what the limits allow clients to make this process hold. What is held per connection and per topic to
 /// manage it comes on top.
@@ -27,9 +28,15 @@ pub struct MemoryItem {
 /// `pages`.
 const ANSWERS: ByteSize = ByteSize::mib(64 + 64 + 4 * 16);
 
+/// Idempotency keys; see `hub`.
+const IDEMPOTENCY: ByteSize = ByteSize(Idempotency::LIMIT_BYTES as u64);
+
 /// What was read of a connection and waits until it reads its answers, or may send again: one read at most, or what came with
 /// its head; see `worker`.
 const WAITING: ByteSize = ByteSize::kib(64);
+
+/// What clients of streams say beside them, and workers have not done; see `api`.
+const COMMANDS: ByteSize = ByteSize::mib(64);
 
 /// What a TLS connection keeps: an unfinished record or handshake message (32 KiB at most; see `tls`), keys and what was
 /// agreed on. What is sealed and not sent counts in `limits.outbound_total`.
@@ -86,6 +93,7 @@ impl Config {
                     "workers × limits.message",
                     if compressed { times(limits.message, workers) } else { ByteSize(0) },
                 ),
+                item("commands of clients without a WebSocket", "fixed", COMMANDS),
                 item("frames waiting for subscribers", "limits.outbound_total", limits.outbound_total),
                 item("history", "limits.history_total", self.history_bound()),
                 item(
@@ -99,6 +107,7 @@ impl Config {
                     self.hooks_bound(),
                 ),
                 item("answers and files being sent over HTTP", "fixed", ANSWERS),
+                item("keys of publications that may come twice", "fixed", IDEMPOTENCY),
             ],
         }
     }
@@ -144,20 +153,23 @@ mod tests {
         config.limits.mailbox = ByteSize::mib(2);
         config.limits.outbound_total = ByteSize::mib(100);
         config.limits.history_total = ByteSize::mib(50);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 192));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 192 + 64));
         config.topics.push(TopicRules { history: History { size: 1, ..History::default() }, ..TopicRules::default() });
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 100 + 50 + 192));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 1 + 8 + 64 + 100 + 50 + 192 + 64));
         config.hooks.rpc = Some("http://127.0.0.1:1/".parse().unwrap());
         config.hooks.concurrency = 2;
         config.hooks.answer = ByteSize::mib(1);
         config.hooks.queue = ByteSize::mib(3);
         config.limits.header = ByteSize::mib(1);
-        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 16 + 8 + 100 + 50 + 192 + 2 * 4 + 6));
+        assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 16 + 8 + 64 + 100 + 50 + 192 + 64 + 2 * 4 + 6));
         config.hooks.rpc = None;
         config.limits.header = ByteSize::kib(16);
         config.compression.enabled = true;
         let longer = 16 * (128 * 1024 + 64);
-        assert_eq!(config.memory_bound(4).total(), ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 100 + 50 + 192).0 + longer));
+        assert_eq!(
+            config.memory_bound(4).total(),
+            ByteSize(ByteSize::mib(16 + 1 + 8 + 4 + 64 + 100 + 50 + 192 + 64).0 + longer)
+        );
     }
 
     #[test]

@@ -175,6 +175,11 @@ pub enum SlowPolicy {
 }
 
 impl TopicRules {
+    /// Whether anything is kept.
+    pub fn keeps_history(&self) -> bool {
+        self.history.size > 0 && !self.history.ttl.0.is_zero()
+    }
+
     /// Whether these rules are for the topic `name`, earlier entries aside. Linear in both, worst case their product.
     pub fn covers(&self, name: &str) -> bool {
         pattern::matches(&self.pattern, name)

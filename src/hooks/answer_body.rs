@@ -131,7 +131,9 @@ fn read<'a, W: Deserialize<'a>, R>(
     body: &'a [u8],
     result: impl FnOnce(Option<W>) -> Result<Answer<R>, Garbage>,
 ) -> Result<Answer<R>, Garbage> {
-    let Object(wire): Object<Wire<W>> = serde_json::from_slice(body).map_err(|error| Garbage(error.to_string()))?;
+    // serde_json does not look at the bytes of what it leaves out.
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| Garbage("it is not UTF-8".to_owned()))?;
+    let Object(wire): Object<Wire<W>> = serde_json::from_str(text).map_err(|error| Garbage(error.to_string()))?;
     // In Centrifugo's order: a disconnect is the strongest thing that an answer can say.
     if let Some(Object(WireDisconnect { code, reason })) = wire.disconnect {
         let code = code.unwrap_or_default();
@@ -391,7 +393,8 @@ mod tests {
             (br#"{"error":{"message":"x"}}"#, "`error.code` is 0"),
             (br#"{"disconnect":{"code":1000}}"#, "`disconnect.code` is 1000, and not 3000 to 4999"),
             (br#"{"disconnect":{"code":70000}}"#, "70000"),
-            (b"{\"result\":{\"data\":\"\xff\"}}", "line 1"),
+            (b"{\"result\":{\"data\":\"\xff\"}}", "not UTF-8"),
+            (b"{\"unknown\":\"\xff\"}", "not UTF-8"),
         ] {
             let garbage = rpc(body).unwrap_err().to_string();
             assert!(garbage.contains(said), "{garbage} of {}", String::from_utf8_lossy(body));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::extras::Extras;
+use super::extras::{Extras, Version};
 use super::kind::Kind;
 use super::position::Offset;
 
@@ -81,6 +81,8 @@ pub(super) struct History {
     bytes: usize,
     /// When the last publication was accepted.
     last_accepted: Option<Instant>,
+    /// The last version of a publication, if its publisher numbers them. Stays when all that was kept is gone.
+    version: Option<Box<Version>>,
 }
 
 /// That of a topic that has kept nothing yet.
@@ -89,12 +91,13 @@ pub(super) static NOTHING: History = History {
     keep: Keep { size: 0, ttl: Duration::ZERO, on_disk: false, delta: false },
     bytes: 0,
     last_accepted: None,
+    version: None,
 };
 
 impl History {
     pub(super) fn new(keep: Keep) -> Self {
         let keep = Keep { ttl: keep.ttl.min(LONGEST_TTL), ..keep };
-        Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None }
+        Self { ring: VecDeque::new(), keep, bytes: 0, last_accepted: None, version: None }
     }
 
     /// When a publication is accepted whose publisher read its clock at `now`: not before the last one. The clocks of two
@@ -116,6 +119,9 @@ impl History {
         }
         debug_assert!(self.ring.back().is_none_or(|last| last.offset.0 + 1 == retained.offset.0));
         self.bytes += retained.charge_bytes();
+        if let Some(version) = retained.extras.as_ref().and_then(|extras| extras.version.as_ref()) {
+            self.version = Some(version.clone());
+        }
         self.ring.push_back(retained);
         while gone.len() < 2 && (self.ring.len() > self.keep.size || self.first_has_expired(now)) {
             gone.extend(self.pop_first());
@@ -161,6 +167,25 @@ impl History {
         self.ring.back().filter(|newest| newest.offset == offset)
     }
 
+    /// The `count` last ones before `offset`, oldest first.
+    pub(super) fn before(&self, offset: Offset, count: usize, now: Instant) -> impl Iterator<Item = &Retained> {
+        let expired = self.expired(now);
+        let end = self.ring.partition_point(|one| one.offset < offset).max(expired);
+        self.ring.range(end.saturating_sub(count).max(expired)..end)
+    }
+
+    /// Whether something with these extras tells of a state that was told already, or of one before it.
+    pub(super) fn is_outdated(&self, extras: &Extras) -> bool {
+        let (Some(last), Some(version)) = (&self.version, &extras.version) else { return false };
+        last.outdates(version)
+    }
+
+    /// Takes everything away.
+    pub(super) fn clear(&mut self) -> VecDeque<Retained> {
+        self.bytes = 0;
+        std::mem::take(&mut self.ring)
+    }
+
     /// When the oldest expires; `None` if there is none.
     pub(super) fn expiry(&self) -> Option<Instant> {
         self.ring.front().map(|oldest| oldest.accepted + self.keep.ttl)
@@ -168,6 +193,11 @@ impl History {
 
     pub(super) fn is_empty(&self) -> bool {
         self.ring.is_empty()
+    }
+
+    /// Whether it knows nothing that is not the same in a new one.
+    pub(super) fn is_blank(&self) -> bool {
+        self.is_empty() && self.version.is_none()
     }
 
     /// How much there is, expired or not.
@@ -255,6 +285,38 @@ mod tests {
         assert!(!history.keep.keeps() && history.is_empty());
         assert_eq!(since(&history, 1, 1, now), Some(vec![]));
         assert_eq!(since(&history, 0, 1, now), None);
+    }
+
+    #[test]
+    fn what_stands_before_an_offset_is_served_from_its_end() {
+        let start = Instant::now();
+        let history = filled(4, 6, start);
+        let before = |offset, count, now| offsets(history.before(Offset(offset), count, now));
+        assert_eq!(before(6, 2, start), [4, 5]);
+        assert_eq!(before(u64::MAX, usize::MAX, start), [3, 4, 5, 6]);
+        assert_eq!(before(4, 9, start), [3]);
+        assert!(before(3, 9, start).is_empty());
+        assert!(before(0, 9, start).is_empty());
+        assert!(before(6, 0, start).is_empty());
+        assert!(before(6, 9, start + TTL).is_empty(), "what has expired is not served");
+    }
+
+    #[test]
+    fn the_last_version_is_remembered_when_all_that_was_kept_is_gone() {
+        let now = Instant::now();
+        let extras = |number, epoch: &str| {
+            let version = Some(Box::new(Version { number, epoch: epoch.into() }));
+            Arc::new(Extras { version, ..Extras::default() })
+        };
+        let mut history = filled(3, 1, now);
+        assert!(!history.is_outdated(&extras(0, "")), "nothing was numbered yet");
+        let _ = history.push(Retained { extras: Some(extras(5, "a")), ..retained(2, now) }, now);
+        assert_eq!(history.clear().len(), 2);
+        assert!(history.is_empty() && !history.is_blank());
+        assert_eq!(history.weight(), Weight::default());
+        assert!(history.is_outdated(&extras(5, "a")) && history.is_outdated(&extras(4, "a")));
+        assert!(!history.is_outdated(&extras(6, "a")) && !history.is_outdated(&extras(5, "b")));
+        assert!(!history.is_outdated(&Extras::default()), "what has no version is never outdated");
     }
 
     #[test]

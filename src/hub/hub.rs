@@ -270,6 +270,27 @@ impl Hub {
         topic.read(start, limit, now)
     }
 
+    /// The last `limit` kept publications before `before`, oldest first: for those who page backwards.
+    pub fn history_before(&self, topic: &Topic, before: Offset, limit: usize, now: Instant) -> Joined {
+        topic.read_before(before, limit, now)
+    }
+
+    /// Forgets all that is kept of a topic. Its numbers go on in the same epoch: whoever comes back with a position from
+    /// before finds a gap, and not other publications under the same numbers. On disk it is gone a moment later.
+    pub fn remove_history(&self, topic: &Arc<Topic>) {
+        topic.forget(&self.node);
+        if let Engine::Disk(disk) = &self.engine
+            && self.node.keeps[topic.rules()].on_disk
+        {
+            disk.let_go(topic);
+        }
+    }
+
+    /// Looks at all topics, in no order. Whoever makes or frees a topic may wait for a look at up to a 256th of all.
+    pub fn each_topic(&self, look: impl FnMut(&Topic)) {
+        self.registry.each(look);
+    }
+
     /// The position after which [`Hub::history`] gives everything that is kept, oldest first: for those who page through
     /// it from the start. It may be gone by the time it is used.
     pub fn before_oldest(&self, topic: &Topic, now: Instant) -> Position {

@@ -101,6 +101,11 @@ impl Draft {
         self.frame.len() + self.extras.as_ref().map_or(0, |extras| extras.bytes())
     }
 
+    /// The length of the payload, in bytes.
+    pub fn payload_len(&self) -> usize {
+        self.frame.len() - usize::from(self.header_len)
+    }
+
     /// What it is charged with in a mailbox, in bytes: the same as its publication.
     pub(super) fn charge_bytes(&self) -> usize {
         let extras = self.extras.as_ref().map_or(0, |extras| extras.bytes());

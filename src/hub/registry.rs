@@ -110,6 +110,11 @@ impl Registry {
         self.last_epoch.fetch_max(last.0, Ordering::Relaxed);
     }
 
+    /// Looks at all topics, one shard under its lock after the other.
+    pub(super) fn each(&self, mut look: impl FnMut(&Topic)) {
+        self.topics.iter().for_each(|named| look(&named.key().0));
+    }
+
     /// Topics in memory.
     pub(super) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)

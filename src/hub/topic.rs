@@ -109,6 +109,12 @@ impl Topic {
         let retained = is_kept.then(|| (draft.kind, draft.payload(), draft.extras.clone()));
         let mut prepared = Some(Prepared::new(self, draft, now));
         let mut state = lock(&self.state);
+        if let Some((_, _, Some(extras))) = &retained
+            && state.history().is_outdated(extras)
+        {
+            let position = Position { epoch: self.epoch, offset: state.top };
+            return Outcome::Accepted(Receipt { position, receivers: 0 });
+        }
         if let Err(worker) = reserve_all(&state.interest, node, charge_bytes) {
             drop(state);
             let draft = prepared.map(Prepared::into_draft).expect("invariant: only placing takes it");
@@ -214,6 +220,30 @@ impl Topic {
         Position { epoch: self.epoch, offset }
     }
 
+    /// What is kept before `before`, the last `limit` of it, oldest first; nothing changes.
+    pub(super) fn read_before(&self, before: Offset, limit: usize, now: Instant) -> Joined {
+        let state = lock(&self.state);
+        let top = Position { epoch: self.epoch, offset: state.top };
+        let replay = state.history().before(before, limit, now).cloned().collect();
+        Joined { top, replay, recovery: Recovery::NotAsked }
+    }
+
+    /// Forgets all that is kept. Numbers and epoch go on, and so does what publishers number themselves.
+    pub(super) fn forget(self: &Arc<Self>, node: &Node) {
+        let mut state = lock(&self.state);
+        let gone = state.history.as_mut().map(|history| {
+            let before = history.weight();
+            let gone = history.clear();
+            node.budget.settle(before, history.weight());
+            gone
+        });
+        state.history.take_if(|history| history.is_blank());
+        self.list_if_idle(&state, &node.idle);
+        // Frees walk through the allocator: without the lock.
+        drop(state);
+        drop(gone);
+    }
+
     fn read_locked(&self, state: &State, start: Start, limit: usize, now: Instant) -> Joined {
         let top = Position { epoch: self.epoch, offset: state.top };
         let (replay, recovery) = match start {
@@ -238,6 +268,11 @@ impl Topic {
     /// The last offset there was.
     pub(crate) fn top(&self) -> Offset {
         lock(&self.state).top
+    }
+
+    /// Whether something with these extras will be told to nobody: see [`Extras::version`].
+    pub(crate) fn is_outdated(&self, extras: &Extras) -> bool {
+        lock(&self.state).history().is_outdated(extras)
     }
 
     /// The first offset that is kept, or the one after the top; and what is kept, expired or not.
@@ -285,7 +320,7 @@ impl Topic {
             }
         };
         // A topic may be quiet for long after its history has expired.
-        state.history.take_if(|history| history.is_empty());
+        state.history.take_if(|history| history.is_blank());
         self.in_budget.store(false, Ordering::Relaxed);
         self.enroll(&state, budget);
         self.list_if_idle(&state, idle);

@@ -107,7 +107,9 @@ pub(super) fn read_object<'j, T: Deserialize<'j>>(json: &'j [u8]) -> Result<T, S
     if json.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err("not a JSON object".to_owned());
     }
-    serde_json::from_slice(json).map_err(|error| cut(&error.to_string()))
+    // From bytes, serde_json would pass over what is not UTF-8 in values that nobody asked for.
+    let json = std::str::from_utf8(json).map_err(|_| "not UTF-8".to_owned())?;
+    serde_json::from_str(json).map_err(|error| cut(&error.to_string()))
 }
 
 /// The beginning of a text that a client chose, for a log.

@@ -39,8 +39,7 @@ fn delta(format: Format, previous: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
         Format::Json => (json_text(previous), json_text(payload)),
         Format::Protobuf => (Cow::Borrowed(previous), Cow::Borrowed(payload)),
     };
-    let delta = fossil::delta(&base, &target);
-    (delta.len() < target.len()).then_some(delta)
+    fossil::delta(&base, &target)
 }
 
 /// A member as the protocol shows it.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::fanout::LogId;
 use crate::hooks::Passed;
-use crate::hub::{ClientId, Member, Topic};
+use crate::hub::{ClientId, Member, Registered, Topic};
 use crate::protocol::centrifuge::{DisconnectCode, Method};
 
 /// A client of the Centrifuge protocol. About 150 bytes, and 40 for each subscription; kept beside its connection.
@@ -32,6 +32,8 @@ pub struct Client {
     pub passed: Passed,
     /// The backend was asked whether it may stay, and has not answered.
     pub is_asked_about: bool,
+    /// The secret by which it speaks, if it does so beside its stream.
+    pub session: Option<Box<Registered>>,
     /// In the order of subscribing, roughly: a gap is filled with the last.
     pub subscriptions: Vec<Subscription>,
 }
@@ -109,6 +111,7 @@ impl Client {
             token: None,
             passed: Passed::default(),
             is_asked_about: false,
+            session: None,
             subscriptions: Vec::new(),
         }
     }

@@ -1,5 +1,7 @@
 //! What a handshake decided: the beginning of a session.
 
+use bytes::Bytes;
+
 use crate::hooks::Passed;
 use crate::hub::{Start, TopicName};
 use crate::protocol::{Encoding, Shape};
@@ -35,8 +37,12 @@ pub enum Opening {
     Client {
         /// How what it gets looks.
         shape: Shape,
+        /// Whether it is to be pinged by WebSocket, and not by the protocol.
+        frame_pings: bool,
         /// Headers of its request that the application's backend is shown.
         passed: Passed,
+        /// What it said with its request: commands, or who it is. `None` if it says that on its WebSocket.
+        first: Option<Bytes>,
         /// What was agreed on about compression.
         compression: Option<Agreement>,
     },

@@ -35,6 +35,8 @@ pub enum Session {
     Client {
         /// How what it gets looks.
         shape: Shape,
+        /// Whether it is pinged by WebSocket, and not by the protocol.
+        frame_pings: bool,
     },
 }
 
@@ -109,7 +111,7 @@ impl Session {
         match self {
             Self::Topic { encoding, .. } | Self::Stream { encoding } => encoding,
             Self::Endpoint { .. } => Encoding::Plain,
-            Self::Client { shape } => Encoding::Centrifuge(shape),
+            Self::Client { shape, .. } => Encoding::Centrifuge(shape),
         }
     }
 
@@ -118,7 +120,19 @@ impl Session {
         match self {
             Self::Topic { .. } | Self::Endpoint { .. } => true,
             Self::Stream { .. } => false,
-            Self::Client { shape } => shape.delimiting().is_none(),
+            Self::Client { shape, .. } => shape.delimiting().is_none(),
+        }
+    }
+
+    /// Whether its client can say anything once it is in.
+    pub fn can_speak(self) -> bool {
+        match self {
+            Self::Topic { .. } | Self::Endpoint { .. } => true,
+            Self::Stream { .. } => false,
+            Self::Client { shape, .. } => match shape.envelope() {
+                Envelope::Wrapped => true,
+                Envelope::Bare => false,
+            },
         }
     }
 
@@ -127,9 +141,9 @@ impl Session {
         match self {
             Self::Topic { .. } | Self::Endpoint { .. } => true,
             Self::Stream { .. } => false,
-            Self::Client { shape } => match shape.envelope() {
+            Self::Client { shape, frame_pings } => match shape.envelope() {
                 Envelope::Wrapped => true,
-                Envelope::Bare => false,
+                Envelope::Bare => frame_pings,
             },
         }
     }

@@ -272,6 +272,26 @@ impl Store {
         Ok(Cleaned { taken_bytes, kept_bytes })
     }
 
+    /// Takes away what stands below these offsets of these epochs: it is not there at the next start.
+    ///
+    /// # Errors
+    /// The disk failed; then it may be.
+    pub fn let_go(&mut self, lows: &[(Epoch, Offset)]) -> Result<(), Failure> {
+        let unsure = Unsure { is_append: false, span_after: self.span, bytes_after: self.bytes };
+        let lows: Vec<(Number, Offset)> =
+            lows.iter().filter_map(|&(epoch, low)| Some((*self.numbers.get(&epoch)?, low))).collect();
+        self.commit(unsure, |transaction| {
+            let mut topics = transaction.open_table(TOPICS)?;
+            for (number, low) in lows {
+                if let Some(row) = ledger::row(&topics, number)? {
+                    let low = low.max(row.low);
+                    topics.insert(number.0, Row { low, ..row }.to_bytes().as_slice())?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Forgets topics that are gone. Their publications go when [`Store::clean`] comes by.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClaimedEpoch, Connect, ConnectResult, DisconnectCode, Envelope, Push, Reply, SubscribeResult,
 };
-use crate::session::{Admission, Expiry, Grant, Stage, Subscribed, Wish};
+use crate::session::{Admission, Expiry, Grant, Session, Stage, Subscribed, Wish};
 
 /// What a client said when it came, kept while somebody is asked.
 #[derive(Debug, Default)]
@@ -120,6 +120,10 @@ impl Worker {
 
     /// A client that is not let in: it is told why, and goes by itself.
     fn refuse_client(&mut self, id: ConnectionId, command: u32, reply: &Reply<'_>, replies: &mut Batch) -> Done {
+        if self.shape_of(id).is_some_and(|shape| shape.envelope() == Envelope::Bare) {
+            self.refuse_bare(id, reply);
+            return Done::Ended;
+        }
         if let Some(client) = self.clients.get_mut(id.index) {
             client.stage = Stage::Refused;
         }
@@ -152,6 +156,10 @@ impl Worker {
         if let Some(personal) = self.personal_topic(&user) {
             subscriptions.push((personal, Grant::default()));
         }
+        if subscriptions.len() > self.seat.surface.config.limits.subscriptions {
+            self.seat.surface.hub.directory().leave(&user, client_id);
+            return self.disconnect_client(id, DisconnectCode::ChannelLimit);
+        }
         if let Some(client) = self.clients.get_mut(id.index) {
             client.stage = Stage::Connected;
             (client.user, client.info, client.meta) = (user, info, meta);
@@ -167,7 +175,15 @@ impl Worker {
             .map(|((name, subscribed), publications)| (name.as_str(), subscribed.result(publications)))
             .collect();
         let Some(shape) = self.shape_of(id) else { return Done::Ended };
-        let ping_s = self.seat.surface.config.liveness.ping_interval.0.as_secs().max(1);
+        let told = self.open_session(id, shape);
+        let frame_pings = match self.connection(id).map(|connection| connection.session) {
+            Some(Session::Client { frame_pings, .. }) => frame_pings,
+            Some(Session::Topic { .. } | Session::Endpoint { .. } | Session::Stream { .. }) | None => false,
+        };
+        let ping_s = match frame_pings {
+            true => 0,
+            false => self.seat.surface.config.liveness.ping_interval.0.as_secs().max(1),
+        };
         let result = ConnectResult {
             client: &id_text,
             version: VERSION,
@@ -175,7 +191,9 @@ impl Worker {
             data: data.as_deref(),
             subs: &subs,
             ping_s: u32::try_from(ping_s).unwrap_or(u32::MAX),
-            pong: shape.envelope() == Envelope::Wrapped,
+            pong: shape.envelope() == Envelope::Wrapped && !frame_pings,
+            session: &told.session,
+            node: &told.node,
             ..ConnectResult::default()
         };
         match shape.envelope() {
@@ -193,15 +211,14 @@ impl Worker {
         coming: &Coming,
         subscriptions: Vec<(TopicName, Grant)>,
     ) -> Vec<(TopicName, Subscribed)> {
-        let limit = self.seat.surface.config.limits.subscriptions;
         let mut made: Vec<(TopicName, Subscribed)> = Vec::new();
         for (name, grant) in subscriptions {
-            if made.len() >= limit || made.iter().any(|(one, _)| *one == name) {
+            if made.iter().any(|(one, _)| *one == name) {
                 continue;
             }
             let recover = coming.position(name.as_str());
             let wish = Wish { recover, recoverable: true, positioned: true, ..Wish::default() };
-            let wanted = Wanted { wish, filter: None, by_server: true };
+            let wanted = Wanted { wish, filter: None, by_server: true, may_see_others: true };
             match self.seat_client(id, &name, &wanted, grant) {
                 Ok(subscribed) => made.push((name, subscribed)),
                 Err(error) => tracing::debug!(connection = %id, topic = %name, ?error, "not subscribed by the server"),

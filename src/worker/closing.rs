@@ -61,7 +61,7 @@ impl Worker {
         }
         let session = connection.session;
         connection.state = State::Closing { for_answer: session.is_websocket() && !at_once };
-        if let Session::Client { shape } = session {
+        if let Session::Client { shape, .. } = session {
             self.say_disconnect(id, shape, code, text);
         }
         let last = if session.is_websocket() {
@@ -180,6 +180,7 @@ impl Worker {
         }
         let Some(connection) = self.connections.remove(id.index) else { return };
         self.forget_held(id);
+        self.forget_said(id);
         self.forget_meter(id);
         self.end_lifetime(id);
         self.catch_ups.remove(&id.index);
@@ -207,7 +208,7 @@ impl Worker {
 
     /// Others see a client no more.
     fn forget_client(&mut self, client: &Client, session: Session, reason: CloseReason) {
-        let Session::Client { shape } = session else { return };
+        let Session::Client { shape, .. } = session else { return };
         if client.stage != Stage::Connected {
             return;
         }
@@ -330,7 +331,8 @@ impl Worker {
                             self.fanout.reply(id, sse::comment(delimiting, "ping"));
                         }
                     }
-                    Session::Client { shape } => self.ping_client(id, shape),
+                    Session::Client { frame_pings: true, .. } => self.ping(id, &ws::frame::PING),
+                    Session::Client { shape, frame_pings: false } => self.ping_client(id, shape),
                 }
             }
             Ping::Dead => self.fail(id, CloseReason::NoPong),

@@ -10,7 +10,9 @@ use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
 use crate::protocol::Shape;
-use crate::protocol::centrifuge::{Batch, Command, Commands, DisconnectCode, ErrorCode, Format, Method, Push, Reply};
+use crate::protocol::centrifuge::{
+    Batch, Command, Commands, DisconnectCode, Envelope, ErrorCode, Format, Method, Push, Reply,
+};
 use crate::session::{Session, Stage};
 
 /// Room for the replies to one frame of commands, to begin with.
@@ -45,6 +47,9 @@ impl Worker {
     /// Does the commands of one frame, and answers them in one.
     pub(super) fn converse(&mut self, id: ConnectionId, frame: &[u8]) -> Went {
         let Some(shape) = self.shape_of(id) else { return Went::Stopped };
+        if shape.envelope() == Envelope::Bare {
+            return self.converse_bare(id, shape, frame);
+        }
         let mut replies = Batch::new(shape.transport(), REPLIES_BYTES);
         let mut commands = Commands::new(shape.format(), frame);
         let done = loop {
@@ -109,6 +114,9 @@ impl Worker {
             }
             Method::Connect(connect) => self.connect(id, number, &connect, replies),
             Method::Subscribe(subscribe) => self.subscribe_client(id, number, &subscribe, shape, replies),
+            Method::Unsubscribe(unsubscribe) if unsubscribe.channel.is_empty() => {
+                self.disconnect_client(id, DisconnectCode::BadRequest)
+            }
             Method::Unsubscribe(unsubscribe) => {
                 self.unsubscribe_client(id, &unsubscribe.channel);
                 replies.reply(number, &Reply::Unsubscribe);
@@ -131,7 +139,7 @@ impl Worker {
     pub(super) fn shape_of(&self, id: ConnectionId) -> Option<Shape> {
         let connection = self.connections.get(id.index).filter(|connection| connection.id == id)?;
         match connection.session {
-            Session::Client { shape } => Some(shape),
+            Session::Client { shape, .. } => Some(shape),
             Session::Topic { .. } | Session::Endpoint { .. } | Session::Stream { .. } => None,
         }
     }

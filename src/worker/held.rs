@@ -95,11 +95,15 @@ impl Worker {
     /// A connection is being closed: what it had to publish goes, and what is behind that is read on, because the
     /// client's close frame comes there.
     pub(super) fn read_to_the_close_frame(&mut self, id: ConnectionId) {
-        if let Some(held) = self.held.get_mut(&id.index)
-            && let Some((_, draft)) = held.draft.take()
-        {
-            self.held_bytes -= draft.payload().len();
-            self.count_given_up();
+        if let Some(held) = self.held.get_mut(&id.index) {
+            self.held_bytes -= held.bytes();
+            // Neither is acknowledged.
+            held.commands = Vec::new();
+            let draft = held.draft.take();
+            self.held_bytes += held.bytes();
+            if draft.is_some() {
+                self.count_given_up();
+            }
         }
         let Some(connection) = self.connection(id) else { return };
         match connection.reading {

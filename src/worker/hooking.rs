@@ -59,11 +59,13 @@ impl Subject {
     }
 
     fn payload(&self, data: &[u8]) -> Payload {
+        // Clients of Protobuf send JSON, too, and backends expect that.
+        let is_json = match self.format {
+            Format::Json => true,
+            Format::Protobuf => serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok(),
+        };
         let data = Bytes::copy_from_slice(data);
-        match self.format {
-            Format::Json => Payload::Json(data),
-            Format::Protobuf => Payload::Binary(data),
-        }
+        if is_json { Payload::Json(data) } else { Payload::Binary(data) }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::identity::{
     ConnectionClaims, Fingerprint, Granted, Pending, Presented, Standing, SubscriptionClaims, Verdict,
 };
 use crate::protocol::centrifuge::{DisconnectCode, ErrorCode};
+use crate::refusal::Refusal;
 use crate::session::{Admission, Expiry, Grant, Overrides, Refresher, TokenMark};
 
 impl Worker {
@@ -142,6 +143,8 @@ fn valid<T>(surface: &Surface, verdict: Verdict<T>) -> Result<T, Answer> {
     match verdict {
         Verdict::Valid(claims) => Ok(claims),
         Verdict::Expired => Err(error(ErrorCode::TokenExpired)),
+        // Clocks differ: the SDK gets another one, and by then it may hold. Centrifugo answers the same.
+        Verdict::Invalid(reason) if reason.refusal() == Refusal::TokenNotYet => Err(error(ErrorCode::TokenExpired)),
         Verdict::Invalid(reason) => {
             tracing::info!(code = reason.refusal().code(), %reason, "a token does not hold");
             // SDKs give up after an invalid token; keys that cannot be fetched are not their fault.

@@ -90,9 +90,9 @@ impl Worker {
             self.lifetime.old.insert(id.index, tick.wrapping_add(age));
             self.wheel.schedule(Due::Age(id), tick.wrapping_add(age.min(STEP_TICKS)));
         }
-        // A stream's client cannot say anything.
+        // Who only listens cannot say anything.
         if let Some(idle) = self.lifetime.idle
-            && self.connection(id).is_some_and(|connection| connection.session.is_websocket())
+            && self.connection(id).is_some_and(|connection| connection.session.can_speak())
         {
             self.lifetime.spoke.insert(id.index, tick);
             self.wheel.schedule(Due::Idle(id), tick.wrapping_add(idle.min(STEP_TICKS)));

@@ -22,6 +22,7 @@
 //! | `conversation` | clients of the Centrifuge protocol: commands in, replies out |
 //! | `admission`, `subscription`, `request`, `expiry` | what their commands do |
 //! | `judging`, `hooking` | their tokens, and what the application says of them |
+//! | `beside` | clients whose connection is a stream: what they say by requests of their own |
 //! | `asking`, `orders` | what others answer for them, or want of them |
 //! | `newcomers`, `filtered` | subscribers with deltas or filters |
 //! | `pacing`, `bucket` | how fast one connection may talk |
@@ -32,6 +33,7 @@
 mod accepting;
 mod admission;
 mod asking;
+mod beside;
 mod bucket;
 mod bundle;
 mod catch_up;
@@ -67,7 +69,7 @@ mod worker;
 mod writing;
 
 pub(crate) use drain::Quiet;
-pub(crate) use orders::Orders;
+pub(crate) use orders::{Order, Orders, Prolonged, To};
 pub(crate) use poller::Bell;
 pub(crate) use restart::run;
 pub(crate) use worker::{Arrival, Seat};

@@ -20,7 +20,7 @@ use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, Join, LogId, RulesId};
 use crate::hooks::Passed;
 use crate::hub::{ClientId, Joined, Outcome, Recovery, Start, Topic, TopicName};
-use crate::protocol::{self, Encoding, Notice, sse};
+use crate::protocol::{self, Encoding, Notice, Shape, sse};
 use crate::refusal::Refusal;
 use crate::session::{Client, Opening, Session, StreamTopics};
 use crate::tls::Channel;
@@ -68,7 +68,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => Session::Endpoint { index: *index },
             Opening::Stream { encoding, .. } => Session::Stream { encoding: *encoding },
-            Opening::Client { shape, .. } => Session::Client { shape: *shape },
+            Opening::Client { shape, frame_pings, .. } => Session::Client { shape: *shape, frame_pings: *frame_pings },
         };
         let id = self.fanout.connect();
         let token = Token::Connection(id);
@@ -109,7 +109,7 @@ impl Worker {
             }
             Opening::Endpoint { index, .. } => self.open_endpoint(id, usize::from(index)),
             Opening::Stream { topics, encoding } => self.open_stream(id, topics, encoding),
-            Opening::Client { passed, .. } => self.open_client(id, passed),
+            Opening::Client { shape, first, passed, .. } => self.open_client(id, shape, first, passed),
         };
         if let Err(refusal) = begun {
             tracing::warn!(code = refusal.code(), "a connection cannot join its topic");
@@ -163,11 +163,21 @@ impl Worker {
         Ok(())
     }
 
-    /// A client of the Centrifuge protocol, which has not said who it is.
-    fn open_client(&mut self, id: ConnectionId, passed: Passed) -> Result<(), Refusal> {
+    /// A client of the Centrifuge protocol, which says who it is with its request or later.
+    fn open_client(
+        &mut self,
+        id: ConnectionId,
+        shape: Shape,
+        first: Option<Bytes>,
+        passed: Passed,
+    ) -> Result<(), Refusal> {
         let client = Client { passed, ..Client::new(ClientId::random()) };
         self.clients.insert(id.index, Box::new(client));
         self.schedule_connect_timeout(id);
+        self.fanout.reply(id, Bytes::from_static(shape.transport().opening()));
+        if let Some(first) = first {
+            self.hear_first(id, &first);
+        }
         Ok(())
     }
 

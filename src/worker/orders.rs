@@ -9,10 +9,10 @@ use super::asking::{Answer, AskId};
 use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::fanout::ConnectionId;
-use crate::hub::{ClientId, Hub, Offset, Receipt, TopicName, WorkerId};
+use crate::hub::{ClientId, Hub, Offset, Receipt, TopicName, Waiting, Whereabouts, WorkerId};
 use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
 use crate::refusal::Refusal;
-use crate::session::{Expiry, Grant};
+use crate::session::{Expiry, Grant, Stage};
 
 /// Orders that may wait for one worker. Whoever has more to say is told to come back later.
 const LIMIT: usize = 65_536;
@@ -36,7 +36,7 @@ pub(crate) enum Order {
     /// An answer to what was asked for it.
     Answered { ask: AskId, answer: Box<Answer> },
     /// What its client says beside its stream.
-    Commands { to: To, commands: Bytes },
+    Commands { to: To, commands: Bytes, waiting: Waiting },
 }
 
 /// How long a client may stay.
@@ -55,8 +55,14 @@ pub(crate) enum Prolonged {
 pub(crate) struct To {
     /// Its id.
     pub(crate) client: ClientId,
-    /// Its place on its worker, as the directory has it.
+    /// Its place on its worker, as the directory has it, or [`To::ANYWHERE`].
     pub(crate) place: u64,
+}
+
+impl To {
+    /// The place of a client that has no user, and so is in no directory: each worker looks through its own for it, which costs
+    /// as much as it has.
+    pub(crate) const ANYWHERE: u64 = u64::MAX;
 }
 
 /// The ways of orders to all workers.
@@ -89,6 +95,20 @@ impl Orders {
         self.ways[worker.index()].0.try_send(order).map_err(|refused| TooManyOrders(refused.into_inner()))?;
         self.hub.mailbox(worker).wake();
         Ok(())
+    }
+
+    /// Has the worker of a connection do what its client says beside it, behind what it said before.
+    ///
+    /// # Errors
+    /// If too many orders wait for it already.
+    pub(crate) fn give_commands(
+        &self,
+        at: Whereabouts,
+        commands: Bytes,
+        waiting: Waiting,
+    ) -> Result<(), TooManyOrders> {
+        let Whereabouts { client, worker, place } = at;
+        self.give(worker, Order::Commands { to: To { client, place }, commands, waiting })
     }
 }
 
@@ -133,9 +153,9 @@ impl Worker {
             }
             Order::Published { id, command, outcome } => self.published(id, command, outcome),
             Order::Answered { ask, answer } => self.take_answer(ask, *answer),
-            Order::Commands { to, commands } => {
+            Order::Commands { to, commands, waiting } => {
                 if let Some(id) = self.addressee(to) {
-                    let _ = self.converse(id, &commands);
+                    self.take_said(id, commands, waiting);
                 }
             }
         }
@@ -143,8 +163,20 @@ impl Worker {
 
     /// The connection that an order is for, if that is still its client's.
     fn addressee(&self, to: To) -> Option<ConnectionId> {
+        if to.place == To::ANYWHERE {
+            return self.anonymous(to.client);
+        }
         let id = ConnectionId { index: (to.place >> 32) as u32, generation: to.place as u32 };
         let is_there = self.clients.get(id.index).is_some_and(|client| client.id == to.client);
         (is_there && self.connections.get(id.index).is_some_and(|one| one.id == id && one.is_open())).then_some(id)
+    }
+    /// Where a client without a user is.
+    fn anonymous(&self, client: ClientId) -> Option<ConnectionId> {
+        let is_it = |id: ConnectionId| {
+            self.clients
+                .get(id.index)
+                .is_some_and(|one| one.id == client && one.user.is_empty() && one.stage == Stage::Connected)
+        };
+        self.connections.iter().find(|one| one.is_open() && is_it(one.id)).map(|one| one.id)
     }
 }

@@ -105,12 +105,37 @@ impl Worker {
         self.pacing.meters.get_mut(&id.index).is_some_and(|meter| meter.messages.tokens(tick, rate) == 0)
     }
 
+    /// Whether what a client said beside its stream has to wait, though it is here.
+    pub(super) fn must_wait_to_speak(&mut self, id: ConnectionId) -> bool {
+        if !self.pacing.makes_wait {
+            return false;
+        }
+        let tick = self.tick;
+        let Pacing { messages, bytes, meters, .. } = &mut self.pacing;
+        let Some(meter) = meters.get_mut(&id.index) else { return false };
+        messages.is_some_and(|rate| meter.messages.tokens(tick, rate) == 0)
+            || bytes.is_some_and(|rate| meter.bytes.tokens(tick, rate) == 0)
+    }
+
+    /// A client said something beside its stream, or with the request that opened it: it counts as a message on a WebSocket
+    /// would. Nothing was done with it yet.
+    pub(super) fn count_said(&mut self, id: ConnectionId, bytes: usize) -> Went {
+        if self.count_fresh(id, bytes) == Went::Stopped {
+            return Went::Stopped;
+        }
+        self.count_message(id)
+    }
+
     /// Bytes came from a connection.
     pub(super) fn count_bytes(&mut self, id: ConnectionId, fresh: usize) -> Went {
-        let Some(rate) = self.pacing.bytes else { return Went::On };
-        if !self.is_paced(id) {
+        if self.pacing.bytes.is_none() || !self.is_paced(id) {
             return Went::On;
         }
+        self.count_fresh(id, fresh)
+    }
+
+    fn count_fresh(&mut self, id: ConnectionId, fresh: usize) -> Went {
+        let Some(rate) = self.pacing.bytes else { return Went::On };
         let (tick, over) = (self.tick, self.pacing.over);
         let bucket = &mut self.meter(id).bytes;
         match over {

@@ -84,6 +84,7 @@ impl Worker {
             }
             if self.held_bytes <= HELD_LIMIT_BYTES || !is_open {
                 self.read_now(id, Depth::ToTheEnd);
+                self.hear(id);
             } else if let Some(connection) = self.connection(id) {
                 connection.reading = Reading::Queued;
                 self.queued.push_back(id);

@@ -10,7 +10,7 @@ use super::conversation::{Done, kind_of, refused};
 use super::judging;
 use super::orders::Order;
 use super::worker::Worker;
-use crate::config::{History as Keep, TopicRules};
+use crate::config::{ReadRule, TopicRules};
 use crate::fanout::ConnectionId;
 use crate::hooks::Hook;
 use crate::hub::{self, Draft, Extras, Joined, Member, Offset, Outcome, Position, Receipt, Recovery, Start, TopicName};
@@ -179,14 +179,11 @@ impl Worker {
 
     /// A client wants to know who is there.
     pub(super) fn tell_presence(&mut self, id: ConnectionId, command: u32, channel: &str, replies: &mut Batch) -> Done {
-        let name = match self.may_read(id, channel, |rules| rules.read_presence) {
+        let name = match self.may_read(id, channel, |rules| rules.presence.then_some(rules.read_presence)) {
             Ok(name) => name,
             Err(Unreadable::Error(error)) => return refused(replies, command, error),
             Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
         };
-        if !self.seat.surface.hub.rules_of(&name).presence {
-            return refused(replies, command, ErrorCode::NotAvailable);
-        }
         let hub = &self.seat.surface.hub;
         let members = hub.find(&name).map_or_else(Vec::new, |topic| hub.presence().members(topic.id()));
         if members.len() > PRESENCE_LIMIT {
@@ -206,14 +203,11 @@ impl Worker {
         channel: &str,
         replies: &mut Batch,
     ) -> Done {
-        let name = match self.may_read(id, channel, |rules| rules.read_presence) {
+        let name = match self.may_read(id, channel, |rules| rules.presence.then_some(rules.read_presence)) {
             Ok(name) => name,
             Err(Unreadable::Error(error)) => return refused(replies, command, error),
             Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
         };
-        if !self.seat.surface.hub.rules_of(&name).presence {
-            return refused(replies, command, ErrorCode::NotAvailable);
-        }
         let hub = &self.seat.surface.hub;
         let there = hub.find(&name).map_or_else(Default::default, |topic| hub.presence().attending(topic.id()));
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -230,15 +224,12 @@ impl Worker {
         history: &History<'_>,
         replies: &mut Batch,
     ) -> Done {
-        let name = match self.may_read(id, &history.channel, |rules| rules.read_history) {
-            Ok(name) => name,
-            Err(Unreadable::Error(error)) => return refused(replies, command, error),
-            Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
-        };
-        let Keep { size, ttl, store: _ } = self.seat.surface.hub.rules_of(&name).history;
-        if size == 0 || ttl.0.is_zero() {
-            return refused(replies, command, ErrorCode::NotAvailable);
-        }
+        let name =
+            match self.may_read(id, &history.channel, |rules| rules.keeps_history().then_some(rules.read_history)) {
+                Ok(name) => name,
+                Err(Unreadable::Error(error)) => return refused(replies, command, error),
+                Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
+            };
         let Joined { top, replay, recovery } = match self.read_history(&name, history) {
             Ok(read) => read,
             Err(error) => return refused(replies, command, error),
@@ -285,12 +276,13 @@ impl Worker {
         Ok(read)
     }
 
-    /// The name in a command about a topic, if the client may read what `rule` is about.
+    /// The name in a command about a topic, if the client may read what `rule` is about; that is `None` if there is nothing to
+    /// be read.
     fn may_read(
         &self,
         id: ConnectionId,
         channel: &str,
-        rule: impl Fn(&TopicRules) -> crate::config::ReadRule,
+        rule: impl Fn(&TopicRules) -> Option<ReadRule>,
     ) -> Result<TopicName, Unreadable> {
         if channel.is_empty() {
             return Err(Unreadable::Disconnect(DisconnectCode::BadRequest));
@@ -298,7 +290,8 @@ impl Worker {
         let name = self.name_of(channel).map_err(Unreadable::Error)?;
         let client = self.clients.get(id.index).ok_or(Unreadable::Error(ErrorCode::Internal))?;
         let rules = self.seat.surface.hub.rules_of(&name);
-        permission::read(rule(rules), asker(client, &name)).map_err(Unreadable::Error)?;
+        let rule = rule(rules).ok_or(Unreadable::Error(ErrorCode::NotAvailable))?;
+        permission::read(rule, asker(client, &name)).map_err(Unreadable::Error)?;
         Ok(name)
     }
 

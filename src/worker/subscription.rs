@@ -29,6 +29,8 @@ pub(super) struct Wanted {
     pub(super) filter: Option<Arc<Filter>>,
     /// Whether it is the server that wants it.
     pub(super) by_server: bool,
+    /// Whether the client may ask who is there: if not, it is not told who comes and goes either.
+    pub(super) may_see_others: bool,
 }
 
 /// What a topic's rules give to one subscription.
@@ -47,7 +49,7 @@ struct Terms {
 impl Terms {
     fn new(rules: &TopicRules, wanted: &Wanted, overrides: Overrides) -> Self {
         let wish = &wanted.wish;
-        let has_history = rules.history.size > 0 && !rules.history.ttl.0.is_zero();
+        let has_history = rules.keeps_history();
         let (may_recover, must_recover) = match rules.recovery {
             RecoveryRule::Off => (false, false),
             RecoveryRule::Asked => (true, false),
@@ -60,7 +62,7 @@ impl Terms {
         let announced = overrides.join_leave.unwrap_or(rules.join_leave != JoinLeave::Off);
         let is_told = match rules.join_leave {
             JoinLeave::Off => false,
-            JoinLeave::Asked => wish.join_leave,
+            JoinLeave::Asked => wish.join_leave && wanted.may_see_others,
             JoinLeave::Always => true,
         };
         Self {
@@ -85,7 +87,7 @@ impl Worker {
         _shape: Shape,
         replies: &mut Batch,
     ) -> Done {
-        if subscribe.channel.is_empty() {
+        if subscribe.channel.is_empty() || !(subscribe.delta.is_empty() || subscribe.takes_fossil()) {
             return self.disconnect_client(id, DisconnectCode::BadRequest);
         }
         let (name, wanted) = match self.wanted(id, subscribe) {
@@ -165,7 +167,9 @@ impl Worker {
             Some(Ok(filter)) if self.seat.surface.hub.rules_of(&name).filter => Some(Arc::new(filter.clone())),
             Some(_) => return Err(ErrorCode::BadRequest),
         };
-        Ok((name, Wanted { wish, filter, by_server: false }))
+        let asker = Asker { user: &client.user, is_subscriber: true };
+        let may_see_others = permission::read(self.seat.surface.hub.rules_of(&name).read_presence, asker).is_ok();
+        Ok((name, Wanted { wish, filter, by_server: false, may_see_others }))
     }
 
     /// Whether a topic of this name can be: its namespace is one that the configuration knows, or it need not.
@@ -224,6 +228,9 @@ impl Worker {
         grant: Grant,
         replies: &mut Batch,
     ) -> Done {
+        if grant.expires.is_some_and(|expiry| expiry.at_unix <= Self::now_unix()) {
+            return refused(replies, command, ErrorCode::Expired);
+        }
         match self.seat_client(id, name, wanted, grant) {
             Ok(subscribed) => {
                 let publications = subscribed.publications();
@@ -247,7 +254,7 @@ impl Worker {
             return;
         }
         let wish = Wish { recover: since, recoverable: true, positioned: true, ..Wish::default() };
-        let wanted = Wanted { wish, filter: None, by_server: true };
+        let wanted = Wanted { wish, filter: None, by_server: true, may_see_others: true };
         match self.seat_client(id, name, &wanted, grant) {
             Ok(subscribed) => {
                 let result = subscribed.result(&[]);

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::accepting::HandshakesLeft;
 use super::asking::{Ask, AskId};
+use super::beside::Said;
 use super::bundle::Bundles;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Ending};
@@ -111,6 +112,8 @@ pub(crate) struct Worker {
     pub(super) newcomers: Newcomers,
     /// Clients of the Centrifuge protocol, by connection.
     pub(super) clients: Slab<Box<Client>>,
+    /// What they said beside their streams and is not done yet, by connection. Few.
+    pub(super) said: FxHashMap<u32, VecDeque<Said>>,
     /// What somebody was asked for them. Bounded by who is asked.
     pub(super) asks: FxHashMap<AskId, Ask>,
     /// History on its way, by connection. Few.
@@ -244,6 +247,7 @@ impl Worker {
             filtered: FilteredTable::default(),
             newcomers: Newcomers::default(),
             clients: Slab::new(),
+            said: FxHashMap::default(),
             asks: FxHashMap::default(),
             catch_ups: FxHashMap::default(),
             held: FxHashMap::default(),

@@ -35,6 +35,8 @@ mod disk_history;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod emulation;
+#[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod handshake;
@@ -66,6 +68,8 @@ mod rates;
 mod recovery;
 #[cfg(test)]
 mod seam;
+#[cfg(test)]
+mod server_api;
 #[cfg(test)]
 mod several_topics;
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod machine;
 mod run;
 mod soak;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -36,13 +37,16 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the tests: cargo (unit, integration, documentation), acme (issued certificates, with Pebble), interop (Python clients), browser (headless Chromium),
-    /// smoke (every run of the load harness for a moment).
+    /// smoke (every run of the load harness for a moment), and, only when named, centrifuge (the official SDKs of that protocol).
     ///
     /// On Debian as root, what is missing is installed: programs through apt, packages into the cache folder
     /// (`$XDG_CACHE_HOME/fanfare`, else `~/.cache/fanfare`). Elsewhere, what is missing is named and the command fails.
     Test {
         /// Only these parts; all of them if none is named.
         parts: Vec<test::Part>,
+        /// A Centrifugo to run `centrifuge` against instead of the hub: whether the suite tests the protocol.
+        #[arg(long, value_name = "PROGRAM")]
+        against: Option<PathBuf>,
     },
     /// Check the tree: format, clippy, documentation, licences and bans, unused dependencies.
     Check,
@@ -94,7 +98,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = Place::find().and_then(|place| match arguments.command {
-        Command::Test { parts } => test::run(&place, &parts),
+        Command::Test { parts, against } => test::run(&place, &parts, against.as_deref()),
         Command::Check => check::run(&place),
         Command::Fuzz { seconds, targets } => fuzz::run(&place, seconds, &targets),
         Command::Loom { preemptions } => loom::run(&place, preemptions),

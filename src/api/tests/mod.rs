@@ -1,9 +1,13 @@
 //! `serve` against a real hub, whose workers are played by the test.
 
 mod backpressure;
+mod batch;
 mod bodies;
+mod connections;
 mod cross_origin;
+mod openapi;
 mod paths;
+mod publish_stream;
 mod server_api;
 mod topics;
 

@@ -13,8 +13,7 @@ use crate::hub::{Letter, WorkerId};
 #[tokio::test]
 async fn an_unknown_path_is_404_and_says_what_was_meant_perhaps() {
     let rig = Rig::new("");
-    for (path, hint) in [("/nothing", "/nothing"), ("/topics", "/topics/NAME"), ("/api/presence", "publish, broadcast")]
-    {
+    for (path, hint) in [("/nothing", "/nothing"), ("/topics", "/topics/NAME"), ("/api/nosuch", "publish, broadcast")] {
         let answer = rig.get(path).await;
         assert_eq!((answer.status(), answer.code().as_str()), (404, "unknown-path"));
         assert!(answer.json()["detail"].as_str().unwrap().contains(hint), "{answer:?}");

@@ -87,7 +87,17 @@ impl<'a> Iterator for Commands<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.format {
-            Format::Json => self.rest = self.rest.trim_ascii_start(),
+            Format::Json => {
+                let spaces = self.rest.len() - self.rest.trim_ascii_start().len();
+                let (between, rest) = self.rest.split_at(spaces);
+                // An empty line between two commands is an empty command, as Centrifugo has it.
+                let is_blank = between.iter().filter(|&&byte| byte == b'\n').count() > 1;
+                if is_blank && !rest.is_empty() && self.taken_count > 0 {
+                    (self.rest, self.taken_count) = (&[], 1);
+                    return Some(Err(Malformed::Empty));
+                }
+                self.rest = rest;
+            }
             Format::Protobuf => {}
         }
         if self.rest.is_empty() && self.taken_count > 0 {

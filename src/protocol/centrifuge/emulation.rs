@@ -52,13 +52,17 @@ impl<'a> Emulation<'a> {
 }
 
 impl<'a> Connect<'a> {
-    /// Reads the bare connect request that opens a unidirectional stream: JSON without id and method, or nothing at all
-    /// for an anonymous client.
+    /// Reads the bare connect request that opens a unidirectional stream: an object, or a message, without id and method,
+    /// or nothing at all for an anonymous client.
     ///
     /// # Errors
-    /// If it is anything but one object of this shape.
-    pub fn read_bare(body: &'a [u8]) -> Result<Self, Malformed> {
-        match one_object(body) {
+    /// If it is anything but one object, or one message, of this shape.
+    pub fn read_bare(format: Format, body: &'a [u8]) -> Result<Self, Malformed> {
+        let read = match format {
+            Format::Json => one_object(body),
+            Format::Protobuf => Self::from_protobuf(body),
+        };
+        match read {
             Err(Malformed::Empty) => Ok(Self::default()),
             read => read,
         }
@@ -110,8 +114,11 @@ mod tests {
 
     #[test]
     fn a_unidirectional_client_may_say_nothing() {
-        assert_eq!(Connect::read_bare(b" \n"), Ok(Connect::default()));
-        assert_eq!(Connect::read_bare(br#"{"token":"t"}"#).unwrap().token, "t");
-        assert_eq!(Connect::read_bare(br#"{"token":"t"} x"#), Err(Malformed::Json));
+        assert_eq!(Connect::read_bare(Format::Json, b" \n"), Ok(Connect::default()));
+        assert_eq!(Connect::read_bare(Format::Json, br#"{"token":"t"}"#).unwrap().token, "t");
+        assert_eq!(Connect::read_bare(Format::Json, br#"{"token":"t"} x"#), Err(Malformed::Json));
+        assert_eq!(Connect::read_bare(Format::Protobuf, b""), Ok(Connect::default()));
+        assert_eq!(Connect::read_bare(Format::Protobuf, b"\x0a\x01t").unwrap().token, "t");
+        assert_eq!(Connect::read_bare(Format::Protobuf, b"\x0a"), Err(Malformed::Protobuf));
     }
 }

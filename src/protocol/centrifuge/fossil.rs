@@ -16,15 +16,26 @@ pub use reader::{BadDelta, apply};
 
 const DIGITS: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
 
-/// What changed from `base` to `target`: what a client needs that has `base` in hand. May be longer than `target`, which is
-/// then better sent whole.
+/// What stands before inserted bytes at most: a number and a sign.
+const INSERTION_HEAD_BYTES: usize = 6 + 1;
+
+/// What changed from `base` to `target`: what a client needs that has `base` in hand. `None` if that is not less than
+/// `target`, which is then to be sent whole.
 ///
 /// Takes time in proportion to the bytes of both, whatever is in them, and memory for at most 12 bytes per 16 of `base`. If
 /// `target` is UTF-8 the delta is too: it is cut only between characters, because to JSON clients it travels as a string.
-pub fn delta(base: &[u8], target: &[u8]) -> Vec<u8> {
+pub fn delta(base: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    // The format's numbers have 32 bits.
+    let fits = |payload: &[u8]| u32::try_from(payload.len()).is_ok();
+    let delta = (fits(base) && fits(target)).then(|| written(base, target))?;
+    (delta.len() < target.len()).then_some(delta)
+}
+
+/// The delta, less than `target` or up to 21 bytes more. Both are shorter than 4 GiB.
+fn written(base: &[u8], target: &[u8]) -> Vec<u8> {
     let blocks = Blocks::new(base);
     let mut delta = Vec::with_capacity(64);
-    push_number(&mut delta, number(target.len()));
+    push_number(&mut delta, target.len() as u32);
     delta.push(b'\n');
     // What stands in `target` from `told` on is not told yet, and from `at` on not looked at.
     let (mut told, mut at) = (0, 0);
@@ -32,8 +43,9 @@ pub fn delta(base: &[u8], target: &[u8]) -> Vec<u8> {
         at = matching.target.end;
         let copied = between_characters(target, matching.target.clone());
         let copy = copy(copied.len(), matching.base_start + (copied.start - matching.target.start));
-        // Not so only if characters were cut off at both ends.
-        if copied.len() > copy.len() {
+        // A copy in the middle of what is inserted makes two insertions of one. Few matches are not worth that: the
+        // shortest, far into a long base or without the characters that were cut at their ends.
+        if copied.len() > copy.len() + INSERTION_HEAD_BYTES {
             push_insertion(&mut delta, &target[told..copied.start]);
             delta.extend_from_slice(&copy);
             told = copied.end;
@@ -62,24 +74,19 @@ fn between_characters(target: &[u8], mut range: Range<usize>) -> Range<usize> {
 
 fn copy(count: usize, offset: usize) -> Vec<u8> {
     let mut copy = Vec::with_capacity(14);
-    push_number(&mut copy, number(count));
+    push_number(&mut copy, count as u32);
     copy.push(b'@');
-    push_number(&mut copy, number(offset));
+    push_number(&mut copy, offset as u32);
     copy.push(b',');
     copy
 }
 
 fn push_insertion(out: &mut Vec<u8>, bytes: &[u8]) {
     if !bytes.is_empty() {
-        push_number(out, number(bytes.len()));
+        push_number(out, bytes.len() as u32);
         out.push(b':');
         out.extend_from_slice(bytes);
     }
-}
-
-/// A length as the format has it.
-fn number(length: usize) -> u32 {
-    u32::try_from(length).expect("invariant: limits.message keeps payloads far below 4 GiB")
 }
 
 fn push_number(out: &mut Vec<u8>, number: u32) {

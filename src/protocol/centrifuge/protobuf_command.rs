@@ -56,7 +56,7 @@ impl<'a> Method<'a> {
 }
 
 impl<'a> Connect<'a> {
-    fn from_protobuf(message: &'a [u8]) -> Result<Self, Malformed> {
+    pub(super) fn from_protobuf(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut connect = Self::default();
         for field in fields(message) {
             match field? {

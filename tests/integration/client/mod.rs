@@ -9,6 +9,7 @@ mod deflate;
 mod events;
 mod http;
 mod socket;
+mod stream;
 mod websocket;
 
 pub(crate) use backend::{Backend, Reply};
@@ -16,4 +17,5 @@ pub(crate) use deflate::deflated;
 pub(crate) use events::{Event, Events};
 pub(crate) use http::{Http, Response, response};
 pub(crate) use socket::Socket;
+pub(crate) use stream::{Carrier, Stream, field, framed, say};
 pub(crate) use websocket::{Heard, WebSocket, close_payload, masked, upgrade_request};

@@ -1,4 +1,4 @@
-//! The Node packages of the browser tests.
+//! The Node packages of a suite of tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::{Place, Stamp};
 use crate::run::{Report, Step};
 
-/// The packages locked in `tests/browser/package-lock.json`.
+/// The packages that a suite has locked in its `package-lock.json`.
 #[derive(Debug)]
 pub(crate) struct NodePackages {
     /// The `node_modules` folder.
@@ -16,12 +16,19 @@ pub(crate) struct NodePackages {
 }
 
 impl NodePackages {
-    /// Installs the packages with the npm at `npm`, unless they are there and current.
-    pub(crate) fn install(place: &Place, npm: &Path, report: &mut Report) -> anyhow::Result<Self> {
-        let tests = place.root.join("tests/browser");
+    /// Installs the packages locked in `folder` of the tree into `cached` of the cache with the npm at `npm`, unless they are
+    /// there and current.
+    pub(crate) fn install(
+        place: &Place,
+        folder: &str,
+        cached: &str,
+        npm: &Path,
+        report: &mut Report,
+    ) -> anyhow::Result<Self> {
+        let tests = place.root.join(folder);
         let lock = tests.join("package-lock.json");
         let pinned = fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;
-        let stamp = Stamp::new(place.cache.join("node"), pinned);
+        let stamp = Stamp::new(place.cache.join(cached), pinned);
         let folder = stamp.folder().join("node_modules");
         if stamp.is_current() && folder.exists() {
             return Ok(Self { folder });

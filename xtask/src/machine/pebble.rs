@@ -1,14 +1,12 @@
 //! Pebble, the authority that the tests of issued certificates ask.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::{Archive, Place, Stamp};
+use super::{Archive, Place, Stamp, go};
 use crate::run::{Report, Step};
 
 /// Needs no newer Go than [`OLDEST_GO`], and is not so old that a new one refuses it.
@@ -39,7 +37,7 @@ impl Pebble {
             return Ok(pebble);
         }
         stamp.clear()?;
-        let (go, root) = match own_go() {
+        let (go, root) = match go::own(OLDEST_GO) {
             Some(go) => (go, None),
             None => {
                 let root = unpacked_go(&folder.join("go"))?;
@@ -71,39 +69,9 @@ impl Pebble {
     }
 }
 
-/// The machine's Go, if it is new enough.
-fn own_go() -> Option<PathBuf> {
-    let folders = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&folders).chain([PathBuf::from("/usr/local/go/bin")]);
-    folders.map(|folder| folder.join("go")).find(|go| {
-        let told = Command::new(go).arg("version").output();
-        told.is_ok_and(|told| minor_version(&String::from_utf8_lossy(&told.stdout)) >= Some(OLDEST_GO))
-    })
-}
-
-/// 21 of "go version go1.21.3 linux/amd64".
-fn minor_version(told: &str) -> Option<u32> {
-    let version = told.split_whitespace().nth(2)?.strip_prefix("go1.")?;
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
 /// The root of a Go below `folder`.
 fn unpacked_go(folder: &Path) -> anyhow::Result<PathBuf> {
     let unpack = || Archive::open(RELEASE, &folder.join("apt"))?.unpack(&DEBIAN_PACKAGES, &folder.join("system"));
     unpack().with_context(|| format!("go, 1.{OLDEST_GO} or newer, is missing on this machine (https://go.dev/dl)"))?;
     Ok(folder.join("system/usr/lib/go-1.24"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_of_go_is_read() {
-        assert_eq!(minor_version("go version go1.21.3 linux/amd64\n"), Some(21));
-        assert_eq!(minor_version("go version go1.26 linux/arm64"), Some(26));
-        assert_eq!(minor_version("go version go1.24rc1 linux/arm64"), Some(24));
-        assert_eq!(minor_version("go version devel +abc"), None);
-        assert_eq!(minor_version(""), None);
-    }
 }

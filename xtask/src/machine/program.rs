@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use super::apt;
+use super::{apt, go};
 use crate::run::Report;
 
 /// A program the commands need from the system.
@@ -22,6 +22,8 @@ pub(crate) enum Program {
     Chromium,
     /// Valgrind, with its tool callgrind.
     Valgrind,
+    /// Go 1.25 or newer: what centrifuge-go asks for.
+    Go,
 }
 
 impl Program {
@@ -29,7 +31,9 @@ impl Program {
     /// missing ones are named in the error, with the way to get them.
     pub(crate) fn require(needed: &[Self], report: &mut Report) -> anyhow::Result<()> {
         let missing = |programs: &[Self]| -> Vec<Self> {
-            programs.iter().copied().filter(|program| program.find().is_none()).collect()
+            // Several parts may need the same one; it is looked for, and complained of, once.
+            let first = |(at, program): (usize, &Self)| (!programs[..at].contains(program)).then_some(*program);
+            programs.iter().enumerate().filter_map(first).filter(|program| program.find().is_none()).collect()
         };
         let wanted = missing(needed);
         if wanted.is_empty() {
@@ -64,6 +68,7 @@ impl Program {
             // Runs a program that does nothing: there are machines that valgrind is installed on and does not know.
             Self::Valgrind => first_in_path(&["valgrind"])
                 .filter(|valgrind| works(valgrind, &["--tool=callgrind", "--callgrind-out-file=/dev/null", "true"])),
+            Self::Go => go::own(OLDEST_GO),
         }
     }
 
@@ -74,6 +79,7 @@ impl Program {
             Self::Npm => "npm",
             Self::Chromium => "chromium",
             Self::Valgrind => "valgrind, with callgrind",
+            Self::Go => "go, 1.25 or newer",
         }
     }
 
@@ -84,6 +90,7 @@ impl Program {
             Self::Npm => &["npm"],
             Self::Chromium => &["chromium"],
             Self::Valgrind => &["valgrind"],
+            Self::Go => &["golang-go"],
         }
     }
 
@@ -93,6 +100,7 @@ impl Program {
             Self::Python => format!("{packages}; macOS: brew install python"),
             Self::Node | Self::Npm => format!("{packages}; macOS: brew install node"),
             Self::Valgrind => format!("{packages}; it knows Linux best, and no macOS on Apple's own processors"),
+            Self::Go => format!("https://go.dev/dl; {packages}, if theirs is new enough"),
             Self::Chromium => {
                 format!("{packages}; elsewhere install Chromium or Chrome and set FANFARE_CHROMIUM to its path")
             }
@@ -107,6 +115,9 @@ impl Program {
         text
     }
 }
+
+/// As in "go1.25".
+const OLDEST_GO: u32 = 25;
 
 const PYTHON_PROBE: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))";
 const NODE_PROBE: &str = "process.exit(Number(process.versions.node.split('.')[0]) < 18 ? 1 : 0)";

@@ -1,4 +1,4 @@
-//! The Python packages of the interop tests.
+//! The Python packages of a suite of tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::{Place, Stamp};
 use crate::run::{Report, Step};
 
-/// A virtual environment with the packages pinned in `tests/interop/requirements.txt`.
+/// A virtual environment with the packages that a suite has pinned in its `requirements.txt`.
 #[derive(Debug)]
 pub(crate) struct PythonPackages {
     /// The Python of the environment.
@@ -16,12 +16,19 @@ pub(crate) struct PythonPackages {
 }
 
 impl PythonPackages {
-    /// Makes the environment with the Python at `system`, unless it is there and current.
-    pub(crate) fn install(place: &Place, system: &Path, report: &mut Report) -> anyhow::Result<Self> {
-        let requirements = place.root.join("tests/interop/requirements.txt");
+    /// Makes the environment for `folder` of the tree in `cached` of the cache with the Python at `system`, unless it is there
+    /// and current.
+    pub(crate) fn install(
+        place: &Place,
+        folder: &str,
+        cached: &str,
+        system: &Path,
+        report: &mut Report,
+    ) -> anyhow::Result<Self> {
+        let requirements = place.root.join(folder).join("requirements.txt");
         let pinned = fs::read_to_string(&requirements).with_context(|| requirements.display().to_string())?;
         // The environment refers to the Python it was made with.
-        let stamp = Stamp::new(place.cache.join("python"), format!("{}\n{pinned}", system.display()));
+        let stamp = Stamp::new(place.cache.join(cached), format!("{}\n{pinned}", system.display()));
         let python = stamp.folder().join("bin/python");
         if stamp.is_current() && python.exists() {
             return Ok(Self { python });

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Bytes of a block. More than a copy can cost (two numbers of six digits, and two signs), so that every match is worth it.
+/// Bytes of a block, as in Fossil: more than a copy costs in payloads of a usual length, so that matches are worth it.
 const BLOCK_BYTES: usize = 16;
 
 /// Blocks with the same hash that are looked at for one place. Bounds the time on payloads that repeat themselves.

@@ -13,7 +13,7 @@ fn text(delta: Vec<u8>) -> String {
 #[test]
 fn the_same_deltas_as_were_captured_from_centrifugo() {
     let payload = |number| format!("{{\"text\":\"{}\",\"n\":{number}}}", "lorem ipsum dolor sit amet ".repeat(6));
-    let told = |from, to| text(delta(payload(from).as_bytes(), payload(to).as_bytes()));
+    let told = |from, to| text(written(payload(from).as_bytes(), payload(to).as_bytes()));
     assert_eq!(told(1, 2), "2o\n2m@0,2:2}3486F9;");
     assert_eq!(told(2, 3), "2o\n2m@0,2:3}348MF9;");
 }
@@ -21,19 +21,32 @@ fn the_same_deltas_as_were_captured_from_centrifugo() {
 #[test]
 fn only_what_changed_is_told() {
     let (base, target) = (format!("{{\"text\":\"{LOREM}\",\"n\":1}}"), format!("{{\"text\":\"{LOREM}\",\"n\":2}}"));
-    let told = text(delta(base.as_bytes(), target.as_bytes()));
+    let told = text(written(base.as_bytes(), target.as_bytes()));
     // The length, a copy of all but the end, and the end.
     assert!(told.starts_with("1V\n1T@0,2:2}"), "{told:?}");
-    let moved = text(delta(base.as_bytes(), format!("!{base}?").as_bytes()));
+    let moved = text(written(base.as_bytes(), format!("!{base}?").as_bytes()));
     assert!(moved.starts_with("1X\n1:!1V@0,1:?"), "{moved:?}");
 }
 
 #[test]
+fn a_delta_that_is_not_less_is_none() {
+    let base = LOREM.as_bytes();
+    assert_eq!(delta(base, base), Some(written(base, base)));
+    assert_eq!(delta(b"", b""), None);
+    assert_eq!(delta(base, b"something else of some length"), None);
+    // One block and a bit of the base between two insertions cost 17 bytes.
+    let around = |end| format!("!{}!", &LOREM[16..end]).into_bytes();
+    assert_eq!(written(base, &around(33)).len(), around(33).len());
+    assert_eq!(delta(base, &around(33)), None);
+    assert_eq!(delta(base, &around(34)), Some(written(base, &around(34))));
+}
+
+#[test]
 fn nothing_in_common_is_one_insertion() {
-    assert_eq!(text(delta(b"", b"")), "0\n0;");
-    assert_eq!(text(delta(b"abc", b"")), "0\n0;");
-    assert_eq!(text(delta(b"", b"abcd")), "4\n4:abcd1XXHqZ;".replace("1XXHqZ", &text(number_text(0x6162_6364))));
-    assert_eq!(text(delta(b"abcd", b"a")), format!("1\n1:a{};", text(number_text(0x6100_0000))));
+    assert_eq!(text(written(b"", b"")), "0\n0;");
+    assert_eq!(text(written(b"abc", b"")), "0\n0;");
+    assert_eq!(text(written(b"", b"abcd")), "4\n4:abcd1XXHqZ;".replace("1XXHqZ", &text(number_text(0x6162_6364))));
+    assert_eq!(text(written(b"abcd", b"a")), format!("1\n1:a{};", text(number_text(0x6100_0000))));
 }
 
 fn number_text(number: u32) -> Vec<u8> {
@@ -63,7 +76,7 @@ fn the_checksum_is_the_sum_of_big_endian_words() {
 #[test]
 fn a_delta_that_is_none_says_why() {
     let base = b"0123456789";
-    let whole = delta(base, b"xyz");
+    let whole = written(base, b"xyz");
     assert_eq!(apply(base, &whole), Ok(b"xyz".to_vec()));
     for at in 0..whole.len() {
         assert_eq!(apply(base, &whole[..at]), Err(BadDelta::Format), "cut at {at}");
@@ -94,7 +107,7 @@ fn characters_are_never_cut() {
     for (left, right) in [("ä", "ö"), ("ä", "Ĥ"), ("€", "₭"), ("🦀", "🦁"), ("🦀", "𝄀")] {
         for around in [LOREM, "äöü€🦀äöü€🦀äöü€🦀äöü€🦀"] {
             let (base, target) = (format!("{around}{left}{around}"), format!("{around}{right}{around}"));
-            let told = delta(base.as_bytes(), target.as_bytes());
+            let told = written(base.as_bytes(), target.as_bytes());
             assert_eq!(apply(base.as_bytes(), &told), Ok(target.into()));
             assert!(text(told).len() < around.len(), "{left} {right}");
         }
@@ -114,7 +127,7 @@ fn payloads_that_repeat_themselves_take_time_in_proportion_to_their_length() {
     let started = std::time::Instant::now();
     for base in &payloads {
         for target in &payloads {
-            assert_eq!(apply(base, &delta(base, target)).as_ref(), Ok(target));
+            assert_eq!(apply(base, &written(base, target)).as_ref(), Ok(target));
         }
     }
     // Two seconds in a debug build; without a limit on chains, over four minutes.
@@ -139,7 +152,7 @@ fn edited() -> impl Strategy<Value = (String, String)> {
 proptest! {
     #[test]
     fn any_edited_text_comes_back_and_its_delta_is_text((base, target) in edited()) {
-        let told = delta(base.as_bytes(), target.as_bytes());
+        let told = written(base.as_bytes(), target.as_bytes());
         prop_assert_eq!(apply(base.as_bytes(), &told), Ok(target.clone().into_bytes()));
         prop_assert!(String::from_utf8(told).is_ok());
     }
@@ -152,9 +165,9 @@ proptest! {
     ) {
         let from = from.index(base.len() + 1);
         let target = [&base[from..], &inserted, &base[..from]].concat();
-        let told = delta(&base, &target);
+        let told = written(&base, &target);
         prop_assert_eq!(apply(&base, &told), Ok(target.clone()));
-        prop_assert!(told.len() <= target.len() + 16);
+        prop_assert!(told.len() <= target.len() + 2 * 7 + INSERTION_HEAD_BYTES);
     }
 
     #[test]

@@ -385,7 +385,9 @@ proptest! {
             prop_assert!(commands[..commands.len() - 1].iter().all(Result::is_ok));
             let _ = Emulation::read(format, &frame);
         }
-        let _ = Connect::read_bare(&frame);
+        for format in [Format::Json, Format::Protobuf] {
+            let _ = Connect::read_bare(format, &frame);
+        }
     }
 
     #[test]

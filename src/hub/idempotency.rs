@@ -1,0 +1,339 @@
+//! Publications that may come twice: the same key on the same topic is published once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::outcome::Receipt;
+use super::topic_name::TopicName;
+
+/// What became of each key of the last minutes. One short lock for all topics: only publishers that ask for it come here.
+///
+/// Bounded in bytes: when they are used up, the key that was done longest ago is forgotten before its time. A key whose
+/// publication is under way is never forgotten.
+#[derive(Debug)]
+pub struct Idempotency {
+    limit_bytes: usize,
+    keys: Mutex<Keys>,
+}
+
+/// What is to be done with a publication that has a key.
+#[derive(Debug)]
+#[must_use]
+pub enum Claim<'a> {
+    /// Publish it: nobody else has, or is about to.
+    First(Turn<'a>),
+    /// It was published.
+    Known(Receipt),
+    /// Somebody else publishes it now: wait until that is over (an error is what tells so), and claim again.
+    UnderWay(watch::Receiver<()>),
+    /// All there is room for is under way. Come back later.
+    NoRoom,
+}
+
+/// The right to publish under a key. Dropped without [`Turn::done`], the key is as if it had never come, and whoever waits
+/// gets the turn.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    home: &'a Idempotency,
+    key: Key,
+    is_done: bool,
+    /// Those who wait hold the other end. Dropped behind everything else.
+    _others: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    fates: HashMap<Key, Fate>,
+    /// Keys that are done, in the order in which they were.
+    done: VecDeque<(Instant, Key)>,
+    bytes: usize,
+}
+
+/// A topic and a key, once for both collections. The standard hasher: clients of publishers may choose the keys.
+type Key = Arc<(TopicName, Box<str>)>;
+
+#[derive(Debug)]
+enum Fate {
+    UnderWay(watch::Receiver<()>),
+    Done(Instant, Receipt),
+}
+
+impl Idempotency {
+    /// How long a key is known.
+    pub const TTL: Duration = Duration::from_secs(300);
+
+    /// What all keys may hold, in bytes: about 200,000 of the usual length.
+    pub const LIMIT_BYTES: usize = 64 * 1024 * 1024;
+
+    /// The longest key, in bytes.
+    pub const KEY_LIMIT_BYTES: usize = 512;
+
+    /// What a key costs beside its text and its topic's name, about: places in both collections, each of which may have twice
+    /// the places it needs, and what tells those who wait.
+    const OVERHEAD_BYTES: usize = 256;
+
+    /// Keys whose time is over and that one claim clears away: more than it adds.
+    const CLEARED_AT_ONCE: usize = 4;
+
+    /// Knows no key yet; all of them may hold `limit_bytes`.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { limit_bytes, keys: Mutex::default() }
+    }
+
+    /// Asks what is to be done with a publication on `topic` under `key`.
+    pub fn claim(&self, topic: &TopicName, key: &str, now: Instant) -> Claim<'_> {
+        let key: Key = Arc::new((topic.clone(), key.into()));
+        let mut keys = self.lock();
+        keys.clear_old(now);
+        match keys.fates.get(&key) {
+            Some(Fate::UnderWay(over)) => return Claim::UnderWay(over.clone()),
+            Some(Fate::Done(at, receipt)) if now.saturating_duration_since(*at) < Self::TTL => {
+                return Claim::Known(*receipt);
+            }
+            Some(Fate::Done(..)) => keys.forget(&key),
+            None => {}
+        }
+        let charge = charge_bytes(&key);
+        while keys.bytes + charge > self.limit_bytes {
+            if !keys.forget_oldest() {
+                return Claim::NoRoom;
+            }
+        }
+        let (others, over) = watch::channel(());
+        keys.bytes += charge;
+        keys.fates.insert(Arc::clone(&key), Fate::UnderWay(over));
+        drop(keys);
+        Claim::First(Turn { home: self, key, is_done: false, _others: others })
+    }
+
+    /// Keys that are known or under way.
+    pub fn len(&self) -> usize {
+        self.lock().fates.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self::new(Self::LIMIT_BYTES)
+    }
+}
+
+impl Turn<'_> {
+    /// It was published at `now`, with this receipt.
+    pub fn done(mut self, receipt: Receipt, now: Instant) {
+        self.is_done = true;
+        let mut keys = self.home.lock();
+        keys.fates.insert(Arc::clone(&self.key), Fate::Done(now, receipt));
+        keys.done.push_back((now, Arc::clone(&self.key)));
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Those who wait look at the key when `_others` is gone, and that is after this.
+        if !self.is_done {
+            self.home.lock().forget(&self.key);
+        }
+    }
+}
+
+impl Keys {
+    fn forget(&mut self, key: &Key) {
+        if self.fates.remove(key).is_some() {
+            self.bytes -= charge_bytes(key);
+        }
+    }
+
+    /// Whether there was one that is done.
+    fn forget_oldest(&mut self) -> bool {
+        let Some((at, key)) = self.done.pop_front() else { return false };
+        // The key may have come again when its time was over.
+        if matches!(self.fates.get(&key), Some(Fate::Done(done, _)) if *done == at) {
+            self.forget(&key);
+        }
+        true
+    }
+
+    fn clear_old(&mut self, now: Instant) {
+        for _ in 0..Idempotency::CLEARED_AT_ONCE {
+            match self.done.front() {
+                Some((at, _)) if now.saturating_duration_since(*at) >= Idempotency::TTL => self.forget_oldest(),
+                Some(_) | None => return,
+            };
+        }
+    }
+}
+
+fn charge_bytes(key: &Key) -> usize {
+    key.0.as_str().len() + key.1.len() + Idempotency::OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Barrier, Mutex};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::hub::{Epoch, Offset, Position};
+
+    fn topic(name: &str) -> TopicName {
+        TopicName::new(name).unwrap()
+    }
+
+    fn receipt(offset: u64) -> Receipt {
+        Receipt { position: Position { epoch: Epoch(1), offset: Offset(offset) }, receivers: 0 }
+    }
+
+    fn publish(keys: &Idempotency, name: &str, key: &str, offset: u64, now: Instant) -> Receipt {
+        match keys.claim(&topic(name), key, now) {
+            Claim::First(turn) => {
+                turn.done(receipt(offset), now);
+                receipt(offset)
+            }
+            Claim::Known(receipt) => receipt,
+            other @ (Claim::UnderWay(_) | Claim::NoRoom) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_key_is_published_once_per_topic_until_its_time_is_over() {
+        let (keys, start) = (Idempotency::default(), Instant::now());
+        assert_eq!(publish(&keys, "a", "k", 1, start), receipt(1));
+        let just_before = start + Idempotency::TTL - Duration::from_nanos(1);
+        assert_eq!(publish(&keys, "a", "k", 2, just_before), receipt(1));
+        assert_eq!(publish(&keys, "b", "k", 3, just_before), receipt(3), "of another topic");
+        assert_eq!(publish(&keys, "a", "k", 4, start + Idempotency::TTL), receipt(4));
+        assert_eq!(publish(&keys, "a", "k", 5, start + Idempotency::TTL), receipt(4));
+    }
+
+    #[test]
+    fn what_came_to_nothing_leaves_the_turn_to_who_waits() {
+        let (keys, now) = (Idempotency::default(), Instant::now());
+        let Claim::First(turn) = keys.claim(&topic("a"), "k", now) else { panic!("it is the first") };
+        let Claim::UnderWay(over) = keys.claim(&topic("a"), "k", now) else { panic!("it is under way") };
+        assert!(over.has_changed().is_ok(), "not over yet");
+        drop(turn);
+        assert!(over.has_changed().is_err(), "over");
+        assert!(keys.is_empty());
+        assert_eq!(publish(&keys, "a", "k", 7, now), receipt(7));
+    }
+
+    #[test]
+    fn who_waited_finds_what_the_first_one_got() {
+        let (keys, now) = (Idempotency::default(), Instant::now());
+        let Claim::First(turn) = keys.claim(&topic("a"), "k", now) else { panic!("it is the first") };
+        let Claim::UnderWay(over) = keys.claim(&topic("a"), "k", now) else { panic!("it is under way") };
+        turn.done(receipt(9), now);
+        assert!(over.has_changed().is_err(), "over");
+        assert_eq!(publish(&keys, "a", "k", 10, now), receipt(9));
+    }
+
+    #[test]
+    fn at_its_limit_the_oldest_is_forgotten_and_what_is_under_way_never() {
+        let now = Instant::now();
+        let keys = Idempotency::new(2 * (Idempotency::OVERHEAD_BYTES + 2));
+        for (offset, key) in [(1, "k"), (2, "l"), (3, "m")] {
+            publish(&keys, "a", key, offset, now + Duration::from_secs(offset));
+        }
+        assert_eq!(keys.len(), 2);
+        let later = now + Duration::from_secs(4);
+        assert_eq!(publish(&keys, "a", "m", 4, later), receipt(3));
+        assert_eq!(publish(&keys, "a", "k", 5, later), receipt(5), "forgotten, and published again");
+        let names = [topic("a"), topic("b"), topic("c")];
+        let Claim::First(first) = keys.claim(&names[0], "x", later) else { panic!("there is room") };
+        let Claim::First(second) = keys.claim(&names[1], "x", later) else { panic!("there is room") };
+        assert!(matches!(keys.claim(&names[2], "x", later), Claim::NoRoom));
+        assert!(matches!(keys.claim(&names[0], "x", later), Claim::UnderWay(_)));
+        drop(first);
+        assert!(matches!(keys.claim(&names[2], "x", later), Claim::First(_)));
+        drop(second);
+        assert!(keys.is_empty() && keys.lock().bytes == 0);
+    }
+
+    #[test]
+    fn many_who_come_at_once_publish_each_key_once() {
+        const THREADS: usize = 4;
+        let (keys, published) = (Idempotency::default(), AtomicU64::new(0));
+        let begin = Barrier::new(THREADS);
+        let found = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (keys, published, begin, found) = (&keys, &published, &begin, &found);
+                scope.spawn(move || {
+                    begin.wait();
+                    for round in 0..500_u64 {
+                        let (name, now) = (topic("a"), Instant::now());
+                        // Now and then the first one fails: another one must step in.
+                        let mut fails = thread == 0 && round.is_multiple_of(3);
+                        let receipt = loop {
+                            match keys.claim(&name, &round.to_string(), now) {
+                                Claim::First(turn) if std::mem::take(&mut fails) => drop(turn),
+                                Claim::First(turn) => {
+                                    let receipt = receipt(published.fetch_add(1, Ordering::Relaxed));
+                                    std::thread::yield_now();
+                                    turn.done(receipt, now);
+                                    break receipt;
+                                }
+                                Claim::Known(receipt) => break receipt,
+                                Claim::UnderWay(over) => {
+                                    while over.has_changed().is_ok() {
+                                        std::thread::yield_now();
+                                    }
+                                }
+                                Claim::NoRoom => panic!("there is room"),
+                            }
+                        };
+                        found.lock().unwrap().push((round, receipt.position.offset.0));
+                    }
+                });
+            }
+        });
+        assert_eq!(published.load(Ordering::Relaxed), 500);
+        let mut found = found.into_inner().unwrap();
+        found.sort_unstable();
+        assert_eq!(found.len(), THREADS * 500);
+        found.dedup();
+        assert_eq!(found.len(), 500, "all who used a key got the same receipt");
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_as_a_list_of_what_was_published_in_time(
+            steps in proptest::collection::vec((0..3_usize, 0..4_usize, 0..200_u64, any::<bool>()), 1..80),
+        ) {
+            let (keys, mut now) = (Idempotency::default(), Instant::now());
+            let mut list: Vec<(usize, usize, Instant, Receipt)> = Vec::new();
+            for (offset, (name, key, wait, succeeds)) in (1..).zip(steps) {
+                now += Duration::from_secs(wait);
+                list.retain(|&(_, _, at, _)| now.duration_since(at) < Idempotency::TTL);
+                let known = list.iter().find(|&&(n, k, _, _)| (n, k) == (name, key)).map(|one| one.3);
+                match keys.claim(&topic(["a", "b", "c"][name]), ["k", "l", "m", "n"][key], now) {
+                    Claim::Known(receipt) => prop_assert_eq!(Some(receipt), known),
+                    Claim::First(turn) => {
+                        prop_assert_eq!(None, known);
+                        if succeeds {
+                            turn.done(receipt(offset), now);
+                            list.push((name, key, now, receipt(offset)));
+                        }
+                    }
+                    other @ (Claim::UnderWay(_) | Claim::NoRoom) => prop_assert!(false, "{:?}", other),
+                }
+                prop_assert!(keys.len() >= list.len());
+            }
+        }
+    }
+}
