@@ -7,15 +7,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::disk_figures::DiskFigures;
 use super::interval_writer::{self, Pending};
 use super::sequencer;
 use crate::config::{Config, Sync};
-use crate::hub::{Done, Draft, Hub, Mailbox, Outcome, Queue, Topic};
+use crate::hub::{Done, Draft, Epoch, Hub, Mailbox, Offset, Outcome, Queue, Topic};
 use crate::refusal::Refusal;
-use crate::store::Store;
+use crate::store::{Failure, Store};
 
 /// Bytes of publications that wait for their places.
 pub(super) const QUEUE_BYTES: usize = 16 * 1024 * 1024;
@@ -37,6 +38,9 @@ pub(crate) struct Disk {
     work: Condvar,
     room: Notify,
     paused: Mutex<Vec<Weak<Mailbox>>>,
+    /// What was let go on purpose and is not gone on disk yet: the first offset that is kept, by epoch. At most one for each
+    /// topic.
+    let_go: Mutex<FxHashMap<Epoch, Offset>>,
     /// The disk takes nothing: neither does the door.
     is_failing: AtomicBool,
     pub(super) pending: Pending,
@@ -85,6 +89,7 @@ impl Disk {
             work: Condvar::new(),
             room: Notify::new(),
             paused: Mutex::default(),
+            let_go: Mutex::default(),
             is_failing: AtomicBool::new(false),
             pending: Pending::default(),
             figures: DiskFigures::new(&config.history.path),
@@ -172,6 +177,31 @@ impl Disk {
         if lock(&self.waiting).items.is_empty() {
             self.tell_room();
         }
+    }
+
+    /// What `topic` does not keep any more is to be gone on disk, too, soon.
+    pub(crate) fn let_go(&self, topic: &Topic) {
+        lock(&self.let_go).insert(topic.epoch(), topic.kept().0);
+        self.work.notify_one();
+    }
+
+    /// Takes it away in `store`.
+    pub(super) fn take_away(&self, store: &mut Store) -> Result<(), Failure> {
+        let mut let_go = lock(&self.let_go);
+        if let_go.is_empty() {
+            return Ok(());
+        }
+        let lows: Vec<(Epoch, Offset)> = let_go.drain().collect();
+        drop(let_go);
+        let taken = store.let_go(&lows);
+        if taken.is_err() {
+            let mut let_go = lock(&self.let_go);
+            for (epoch, low) in lows {
+                // What came meanwhile is later.
+                let_go.entry(epoch).or_insert(low);
+            }
+        }
+        taken
     }
 
     pub(crate) fn figures(&self) -> &DiskFigures {

@@ -84,10 +84,10 @@ pub(super) fn write(hub: &Arc<Hub>, mut store: Store, mut known: Known, interval
         for (topic, record) in records {
             batch.add(&topic, record, &mut known);
         }
-        let mut written = if batch.is_empty() { Ok(()) } else { batch.append(&mut store, disk) };
+        let mut written = batch.append(&mut store, disk);
         if written.is_ok() {
-            written = cleaning.go_on(&mut store, &mut known, disk);
             batch = Batch::default();
+            written = disk.take_away(&mut store).and_then(|()| cleaning.go_on(&mut store, &mut known, disk));
         }
         if let Err(failure) = written {
             disk.figures.failed();

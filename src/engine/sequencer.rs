@@ -7,7 +7,9 @@ use rustc_hash::FxHashMap;
 
 use super::cleaning::Cleaning;
 use super::disk::{Disk, Item, Work};
-use crate::hub::{Draft, Epoch, Extras, Hub, Offset, Outcome, Position, Queue, Receipt, Topic, TopicId, wall_micros};
+use crate::hub::{
+    Draft, Epoch, Extras, Hub, Offset, Outcome, Position, Queue, Receipt, Topic, TopicId, Version, wall_micros,
+};
 use crate::refusal::Refusal;
 use crate::store::{Entry, Failure, Record, Store};
 
@@ -37,17 +39,26 @@ pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Kn
             Work::Idle => Vec::new(),
             Work::Closing => break,
         };
+        if let Err(failure) = disk.take_away(&mut store) {
+            give_up(disk, group, &failure);
+            wait_for_disk(disk, &mut store);
+            continue;
+        }
         if !group.is_empty() {
             let mut tops: FxHashMap<TopicId, Offset> = FxHashMap::default();
             let wall = wall_micros();
             let mut batch = Batch::default();
             let mut places = Vec::with_capacity(group.len());
+            let mut versions = Versions::default();
             for item in &group {
                 let top = tops.entry(item.topic.id()).or_insert_with(|| item.topic.top());
-                top.0 += 1;
+                let is_outdated = versions.outdate(&item.topic, &item.draft);
+                top.0 += u64::from(!is_outdated);
                 let position = Position { epoch: item.topic.epoch(), offset: *top };
                 places.push(position);
-                batch.add(&item.topic, record(position, &item.draft, wall), &mut known);
+                if !is_outdated {
+                    batch.add(&item.topic, record(position, &item.draft, wall), &mut known);
+                }
             }
             if let Err(failure) = batch.append(&mut store, disk) {
                 give_up(disk, group, &failure);
@@ -96,13 +107,36 @@ pub(super) fn deliver_then_write(hub: &Arc<Hub>) {
                 done(Outcome::Refused(Refusal::HistoryUnavailable));
                 continue;
             }
-            let written = draft.clone();
+            let (written, top) = (draft.clone(), topic.top());
             let outcome = deliverer.deliver(&topic, draft, now);
-            if let Some(Outcome::Accepted(Receipt { position, .. })) = &outcome {
+            // What is outdated has no place of its own.
+            if let Some(Outcome::Accepted(Receipt { position, .. })) = &outcome
+                && position.offset > top
+            {
                 disk.pending.push(&topic, record(*position, &written, wall));
             }
             done(outcome.unwrap_or(Outcome::Refused(Refusal::Draining)));
         }
+    }
+}
+
+/// The versions of what is on its way in one group: the topic knows those of what was delivered only.
+#[derive(Debug, Default)]
+struct Versions(FxHashMap<TopicId, Box<Version>>);
+
+impl Versions {
+    /// Whether the topic will tell `draft` to nobody; else it is the newest.
+    fn outdate(&mut self, topic: &Topic, draft: &Draft) -> bool {
+        let Some(extras) = draft.extras() else { return false };
+        let Some(version) = &extras.version else { return false };
+        let is_outdated = match self.0.get(&topic.id()) {
+            Some(newest) => newest.outdates(version),
+            None => topic.is_outdated(extras),
+        };
+        if !is_outdated {
+            self.0.insert(topic.id(), version.clone());
+        }
+        is_outdated
     }
 }
 
@@ -122,11 +156,14 @@ impl Batch {
         self.entries.push(Entry::Publication(record));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     pub(super) fn append(&self, store: &mut Store, disk: &Disk) -> Result<(), Failure> {
+        if self.is_empty() {
+            return Ok(());
+        }
         let names: Vec<_> = self.topics.values().map(|topic| (topic.epoch(), topic.name().clone())).collect();
         let began = Instant::now();
         store.append(&names, &self.entries)?;

@@ -28,6 +28,13 @@ pub struct Version {
     pub epoch: Box<str>,
 }
 
+impl Version {
+    /// Whether `other` tells of the same state as this one, or of one before it.
+    pub(crate) fn outdates(&self, other: &Self) -> bool {
+        other.epoch == self.epoch && other.number <= self.number
+    }
+}
+
 impl Extras {
     /// The value of a tag.
     pub fn tag(&self, name: &str) -> Option<&str> {
@@ -45,13 +52,17 @@ impl Extras {
 
 /// The first byte of extras on disk as they are written today.
 const VERSION: u8 = 1;
+const HAS_PUBLISHER: u8 = 1;
+const HAS_VERSION: u8 = 2;
 
 impl Extras {
-    /// As they are kept on disk: the version of this format, the count of tags, each name and value; then a byte that says
-    /// whether a publisher follows (user, client, and both infos), and whether a version does (number and epoch). Each text
-    /// has its length before it, in 4 bytes, little-endian.
+    /// As they are kept on disk: the version of these bytes, what there is ([`HAS_PUBLISHER`], [`HAS_VERSION`]), the count
+    /// of tags, each name and value; of a publisher its user, client, and both infos; of a version its number and epoch.
+    /// Each text has its length before it, in 4 bytes, little-endian.
     pub(crate) fn to_bytes(&self) -> Bytes {
-        let mut bytes = vec![VERSION];
+        let publisher = if self.publisher.is_some() { HAS_PUBLISHER } else { 0 };
+        let version = if self.version.is_some() { HAS_VERSION } else { 0 };
+        let mut bytes = vec![VERSION, publisher | version];
         let text = |bytes: &mut Vec<u8>, text: &[u8]| {
             bytes.extend((text.len() as u32).to_le_bytes());
             bytes.extend_from_slice(text);
@@ -61,7 +72,6 @@ impl Extras {
             text(&mut bytes, name.as_bytes());
             text(&mut bytes, value.as_bytes());
         }
-        bytes.push(u8::from(self.publisher.is_some()) | u8::from(self.version.is_some()) << 1);
         if let Some(publisher) = &self.publisher {
             text(&mut bytes, publisher.user.as_bytes());
             bytes.extend_from_slice(publisher.client.0.as_bytes());
@@ -77,40 +87,34 @@ impl Extras {
 
     /// What [`Extras::to_bytes`] has written; `None` if these bytes are nothing of the kind, or nothing at all.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (&VERSION, mut rest) = bytes.split_first()? else { return None };
+        let (&[VERSION, has], mut rest) = bytes.split_first_chunk()? else { return None };
         let count = number(&mut rest)?;
         let mut tags = Vec::new();
         for _ in 0..count {
             let name = std::str::from_utf8(text(&mut rest)?).ok()?.into();
             tags.push((name, std::str::from_utf8(text(&mut rest)?).ok()?.into()));
         }
-        let (&follows, after) = rest.split_first()?;
-        rest = after;
-        let publisher = match follows & 1 {
-            0 => None,
-            _ => {
-                let user = std::str::from_utf8(text(&mut rest)?).ok()?.into();
-                let (client, after) = rest.split_first_chunk()?;
-                rest = after;
-                Some(Arc::new(Member {
-                    user,
-                    client: ClientId(Uuid::from_bytes(*client)),
-                    connection_info: Bytes::copy_from_slice(text(&mut rest)?),
-                    topic_info: Bytes::copy_from_slice(text(&mut rest)?),
-                }))
-            }
-        };
-        let version = match follows >> 1 {
-            0 => None,
-            1 => {
-                let (number, after) = rest.split_first_chunk()?;
-                rest = after;
-                let epoch = std::str::from_utf8(text(&mut rest)?).ok()?.into();
-                Some(Box::new(Version { number: u64::from_le_bytes(*number), epoch }))
-            }
-            _ => return None,
-        };
-        rest.is_empty().then_some(Self { tags: tags.into(), publisher, version })
+        let mut publisher = None;
+        if has & HAS_PUBLISHER != 0 {
+            let user = std::str::from_utf8(text(&mut rest)?).ok()?.into();
+            let (client, after) = rest.split_first_chunk()?;
+            rest = after;
+            publisher = Some(Arc::new(Member {
+                user,
+                client: ClientId(Uuid::from_bytes(*client)),
+                connection_info: Bytes::copy_from_slice(text(&mut rest)?),
+                topic_info: Bytes::copy_from_slice(text(&mut rest)?),
+            }));
+        }
+        let mut version = None;
+        if has & HAS_VERSION != 0 {
+            let (number, after) = rest.split_first_chunk()?;
+            rest = after;
+            let epoch = std::str::from_utf8(text(&mut rest)?).ok()?.into();
+            version = Some(Box::new(Version { number: u64::from_le_bytes(*number), epoch }));
+        }
+        let is_all = rest.is_empty() && has & !(HAS_PUBLISHER | HAS_VERSION) == 0;
+        is_all.then_some(Self { tags: tags.into(), publisher, version })
     }
 }
 
@@ -140,11 +144,8 @@ mod tests {
             connection_info: Bytes::from_static(b"{}"),
             topic_info: Bytes::new(),
         };
-        let version = Some(Box::new(Version { number: u64::MAX, epoch: "e".into() }));
-        let publisher = Some(Arc::new(publisher));
-        for (publisher, version) in
-            [(None, None), (publisher.clone(), None), (None, version.clone()), (publisher, version)]
-        {
+        let version = Version { number: 7, epoch: "e".into() };
+        for (publisher, version) in [(None, None), (Some(Arc::new(publisher)), Some(Box::new(version)))] {
             let extras = Extras { tags: tags.clone(), publisher, version };
             let bytes = extras.to_bytes();
             assert_eq!(Extras::from_bytes(&bytes).as_ref(), Some(&extras));
@@ -154,9 +155,10 @@ mod tests {
             assert_eq!(Extras::from_bytes(&[&bytes[..], &[0]].concat()), None);
         }
         assert_eq!(Extras::from_bytes(&[]), None);
+        assert_eq!(Extras::from_bytes(&[1, 0, 0, 0, 0, 0]), Some(Extras::default()));
         assert_eq!(Extras::from_bytes(&[2, 0, 0, 0, 0, 0]), None);
-        assert_eq!(Extras::from_bytes(&[1, 0, 0, 0, 0, 4]), None);
-        assert_eq!(Extras::from_bytes(&[1, 255, 255, 255, 255]), None);
+        assert_eq!(Extras::from_bytes(&[1, 4, 0, 0, 0, 0]), None);
+        assert_eq!(Extras::from_bytes(&[1, 0, 255, 255, 255, 255]), None);
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl History {
     /// Whether something with these extras tells of a state that was told already, or of one before it.
     pub(super) fn is_outdated(&self, extras: &Extras) -> bool {
         let (Some(last), Some(version)) = (&self.version, &extras.version) else { return false };
-        version.epoch == last.epoch && version.number <= last.number
+        last.outdates(version)
     }
 
     /// Takes everything away.

@@ -277,9 +277,14 @@ impl Hub {
     }
 
     /// Forgets all that is kept of a topic. Its numbers go on in the same epoch: whoever comes back with a position from
-    /// before finds a gap, and not other publications under the same numbers.
+    /// before finds a gap, and not other publications under the same numbers. On disk it is gone a moment later.
     pub fn remove_history(&self, topic: &Arc<Topic>) {
         topic.forget(&self.node);
+        if let Engine::Disk(disk) = &self.engine
+            && self.node.keeps[topic.rules()].on_disk
+        {
+            disk.let_go(topic);
+        }
     }
 
     /// Looks at all topics, in no order. Whoever makes or frees a topic may wait for a look at up to a 256th of all.

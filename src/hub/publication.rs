@@ -91,11 +91,6 @@ impl Draft {
         self.frame.slice(usize::from(self.header_len)..)
     }
 
-    /// The length of the payload, in bytes.
-    pub fn payload_len(&self) -> usize {
-        self.frame.len() - usize::from(self.header_len)
-    }
-
     /// What it has beside its payload.
     pub fn extras(&self) -> Option<&Arc<Extras>> {
         self.extras.as_ref()
@@ -104,6 +99,11 @@ impl Draft {
     /// The bytes of its payload, and of what it has besides.
     pub(crate) fn content_bytes(&self) -> usize {
         self.frame.len() + self.extras.as_ref().map_or(0, |extras| extras.bytes())
+    }
+
+    /// The length of the payload, in bytes.
+    pub fn payload_len(&self) -> usize {
+        self.frame.len() - usize::from(self.header_len)
     }
 
     /// What it is charged with in a mailbox, in bytes: the same as its publication.

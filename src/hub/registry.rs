@@ -105,14 +105,14 @@ impl Registry {
         }
     }
 
-    /// Looks at all topics, one shard under its lock after the other.
-    pub(super) fn each(&self, mut look: impl FnMut(&Topic)) {
-        self.topics.iter().for_each(|named| look(&named.key().0));
-    }
-
     /// No topic gets an epoch up to this one any more.
     pub(super) fn epochs_begin_after(&self, last: Epoch) {
         self.last_epoch.fetch_max(last.0, Ordering::Relaxed);
+    }
+
+    /// Looks at all topics, one shard under its lock after the other.
+    pub(super) fn each(&self, mut look: impl FnMut(&Topic)) {
+        self.topics.iter().for_each(|named| look(&named.key().0));
     }
 
     /// Topics in memory.

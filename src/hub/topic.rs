@@ -265,6 +265,11 @@ impl Topic {
         lock(&self.state).top
     }
 
+    /// Whether something with these extras will be told to nobody: see [`Extras::version`].
+    pub(crate) fn is_outdated(&self, extras: &Extras) -> bool {
+        lock(&self.state).history().is_outdated(extras)
+    }
+
     /// The first offset that is kept, or the one after the top; and what is kept, expired or not.
     pub(crate) fn kept(&self) -> (Offset, Weight) {
         let state = lock(&self.state);

@@ -1,7 +1,8 @@
 //! History on disk: what outlives the process.
 //!
-//! Reading order: `entry` (what is kept), `chunk` (entries as bytes, pure), `ledger` (the tables and what stands in them),
-//! `store` (opening, appending, cleaning, closing), `kept` (what was there at opening), `failure`. `crashes` tests the
+//! Reading order: `entry` (what is kept), `chunk` (entries as bytes, pure) and `filling` (as many as fit), `ledger` (the tables
+//! and what stands in them), `store` (opening, appending, cleaning, closing), `reading` and `kept` (what was there at opening),
+//! `failure`. `crashes` tests the
 //! whole on a disk that loses and damages what it was given.
 //! Everything here blocks on the disk, and nothing here knows a lock or a thread: whoever owns the [`Store`] does.
 //! Imports of `hub` only what a publication's place is made of.
@@ -18,8 +19,10 @@ mod entry;
 mod failure;
 #[cfg(test)]
 mod faulty_disk;
+mod filling;
 mod kept;
 mod ledger;
+mod reading;
 #[expect(clippy::module_inception, reason = "the store is the noun of this station")]
 mod store;
 

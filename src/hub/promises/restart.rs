@@ -2,7 +2,7 @@
 
 use super::stage::{TTL, name, replayed};
 use crate::config::{ByteSize, Config, History, HistoryStore, Span, Sync, TopicRules};
-use crate::hub::{Draft, Extras, Hub, Mailbox, Outcome, Receipt, Recovery, Start};
+use crate::hub::{Done, Draft, Extras, Hub, Mailbox, Outcome, Receipt, Recovery, Start, Version};
 use crate::refusal::Refusal;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -45,7 +45,7 @@ fn a_topic_on_disk_goes_on_where_it_was_with_all_that_it_kept() {
         let directory = tempfile::tempdir().unwrap();
         let config = config(directory.path(), 3, sync);
         let hub = open(&config);
-        let tags = Extras { tags: Box::new([("room".into(), "7".into())]), publisher: None, version: None };
+        let tags = Extras { tags: Box::new([("room".into(), "7".into())]), ..Extras::default() };
         let first = publish(&hub, "disk", "a");
         for text in ["b", "c", "d"] {
             assert!(matches!(
@@ -145,4 +145,66 @@ fn a_topic_on_disk_that_nobody_needs_is_freed_and_its_next_life_has_another_epoc
     let joined = hub.history(&topic, Start::Since(first.position), usize::MAX, Instant::now());
     assert_eq!((joined.recovery, joined.top), (Recovery::Gap, second.position));
     hub.close();
+}
+
+#[test]
+fn a_history_that_was_removed_does_not_come_back_and_its_numbers_go_on() {
+    for sync in [Sync::Always, Sync::Every(Span::millis(10))] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path(), 10, sync);
+        let hub = open(&config);
+        let last = (1..=5).map(|n| publish(&hub, "disk", &n.to_string())).reduce(|_, later| later).unwrap();
+        hub.remove_history(&hub.find(&name("disk")).unwrap());
+        // Written in the order in which it was done.
+        publish(&hub, "disk", "6");
+        hub.close();
+        let hub = open(&config);
+        let topic = hub.find(&name("disk")).unwrap();
+        let joined = hub.history(&topic, Start::Last(9), usize::MAX, Instant::now());
+        assert_eq!((joined.top.epoch, replayed(&joined)), (last.position.epoch, vec![6]));
+        hub.close();
+    }
+}
+
+#[test]
+fn a_state_that_was_told_already_takes_no_place_on_disk_either() {
+    for sync in [Sync::Always, Sync::Every(Span::millis(10))] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path(), 10, sync);
+        let hub = open(&config);
+        let topic = hub.topic(&name("disk")).unwrap();
+        // At once, so that they come in groups.
+        let (tell, told) = mpsc::channel();
+        let numbers = [1, 2, 2, 1, 3, 3, 4];
+        for number in numbers {
+            let version = Some(Box::new(Version { number, epoch: "a".into() }));
+            let extras = Arc::new(Extras { version, ..Extras::default() });
+            let draft = Draft::text(&number.to_string()).with_extras(extras);
+            let tell = tell.clone();
+            let later = || -> Done { Box::new(move |outcome| tell.send(outcome).unwrap()) };
+            assert!(hub.publish(&topic, draft, Instant::now(), later).is_none());
+        }
+        let offsets: Vec<u64> = told
+            .iter()
+            .take(numbers.len())
+            .map(|outcome| match outcome {
+                Outcome::Accepted(receipt) => receipt.position.offset.0,
+                other => panic!("not accepted: {other:?}"),
+            })
+            .collect();
+        assert_eq!(offsets, [1, 2, 2, 2, 3, 3, 4]);
+        drop(topic);
+        hub.close();
+        let hub = open(&config);
+        let topic = hub.find(&name("disk")).unwrap();
+        let joined = hub.history(&topic, Start::Last(9), usize::MAX, Instant::now());
+        assert_eq!(replayed(&joined), [1, 2, 3, 4]);
+        // Nor after the restart.
+        let extras = Extras { version: joined.replay[3].extras.as_ref().unwrap().version.clone(), ..Extras::default() };
+        let Outcome::Accepted(receipt) = outcome(&hub, "disk", Draft::text("4").with_extras(Arc::new(extras))) else {
+            panic!("not accepted");
+        };
+        assert_eq!(receipt.position, joined.top);
+        hub.close();
+    }
 }
