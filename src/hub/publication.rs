@@ -125,6 +125,8 @@ pub struct Publication {
     draft: Draft,
     /// The payload of the publication before, if the topic's rules allow deltas and it was kept.
     previous: Option<Bytes>,
+    /// Whether it is kept, so that its position is one to come back to.
+    is_kept: bool,
     /// The frames made so far. That of [`Encoding::Plain`] came with the draft.
     frames: OnceLock<Box<Made>>,
 }
@@ -141,7 +143,7 @@ struct Made {
 
 impl Publication {
     fn new(topic: Arc<Topic>, position: Position, draft: Draft, accepted: Instant) -> Self {
-        Self { topic, position, accepted, draft, previous: None, frames: OnceLock::new() }
+        Self { topic, position, accepted, draft, previous: None, is_kept: false, frames: OnceLock::new() }
     }
 
     /// Text or binary.
@@ -209,7 +211,7 @@ impl Publication {
         let Draft { kind, purpose, header_len, frame, extras } = &self.draft;
         let publisher = extras.as_ref().and_then(|extras| extras.publisher.as_deref());
         let is_numbered = match purpose {
-            Purpose::Publication => true,
+            Purpose::Publication => self.is_kept,
             Purpose::Passing | Purpose::Join | Purpose::Leave => false,
         };
         let publication = About::Publication {
@@ -260,12 +262,13 @@ impl Prepared {
         topic: &Arc<Topic>,
         position: Position,
         accepted: Instant,
+        is_kept: bool,
         previous: Option<Bytes>,
     ) -> Arc<Publication> {
         match self {
             Self::Draft(draft) => {
                 let publication = Publication::new(Arc::clone(topic), position, draft, accepted);
-                Arc::new(Publication { previous, ..publication })
+                Arc::new(Publication { previous, is_kept, ..publication })
             }
             Self::Publication(mut shared) => {
                 let publication =
@@ -273,6 +276,7 @@ impl Prepared {
                 publication.position = position;
                 publication.accepted = accepted;
                 publication.previous = previous;
+                publication.is_kept = is_kept;
                 shared
             }
         }

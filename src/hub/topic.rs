@@ -151,6 +151,7 @@ impl Topic {
         let mut accepted = now;
         let mut displaced = SmallVec::new();
         let mut previous = None;
+        let is_kept = retained.is_some();
         if let Some((kind, payload, extras)) = retained {
             let keep = node.keeps[self.rules()];
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));
@@ -166,7 +167,7 @@ impl Topic {
         if !state.interest.is_empty()
             && let Some(prepared) = prepared.take()
         {
-            let publication = prepared.place(self, position, accepted, previous);
+            let publication = prepared.place(self, position, accepted, is_kept, previous);
             for worker in state.interest.iter() {
                 node.mailboxes[worker.index()].push_reserved(Arc::clone(&publication));
             }

@@ -32,7 +32,8 @@ impl Asker<'_> {
 
 /// Whether a client may subscribe to the topic `name`, which has these rules.
 ///
-/// A token for the topic is the application's word, and stands above the rules. Names that begin with `$` need one.
+/// A token for the topic is the application's word, and stands above the rules. Names that begin with `$` need one. Where the
+/// backend is asked, it alone decides of the others.
 ///
 /// # Errors
 /// [`ErrorCode::PermissionDenied`].
@@ -40,7 +41,7 @@ pub fn subscribe(rules: &TopicRules, name: &str, asker: Asker<'_>, has_token: bo
     if has_token {
         return Ok(Permission::ByToken);
     }
-    if name.starts_with('$') || rules.subscribe == SubscribeRule::Token {
+    if name.starts_with('$') {
         return Err(ErrorCode::PermissionDenied);
     }
     if let (true, Some(users)) = (rules.user_limited, users_of(name)) {

@@ -99,8 +99,11 @@ pub(super) fn subscribed(
     verdict: Verdict<SubscriptionClaims>,
     now_unix: u64,
 ) -> Answer {
+    let is_none = matches!(&verdict, Verdict::Invalid(reason) if !reason.is_temporary());
     let claims = match valid(surface, verdict) {
         Ok(claims) => claims,
+        // What is no token at all is as none: the connection goes on, without this topic. One of another, as below, ends it.
+        Err(Answer::Disconnect { .. }) if is_none => return error(ErrorCode::PermissionDenied),
         Err(answer) => return answer,
     };
     if let Err(reason) = claims.is_for(&whose.user, &whose.channel, &whose.client) {
