@@ -32,6 +32,8 @@ pub struct Client {
     pub passed: Passed,
     /// The backend was asked whether it may stay, and has not answered.
     pub is_asked_about: bool,
+    /// It was told why it ends, and is to hear and to be heard no more.
+    pub is_ending: bool,
     /// The secret by which it speaks, if it does so beside its stream.
     pub session: Option<Box<Registered>>,
     /// In the order of subscribing, roughly: a gap is filled with the last.
@@ -111,6 +113,7 @@ impl Client {
             token: None,
             passed: Passed::default(),
             is_asked_about: false,
+            is_ending: false,
             session: None,
             subscriptions: Vec::new(),
         }

@@ -25,6 +25,9 @@ use crate::refusal::Refusal;
 use crate::session::{Client, Session, Stage};
 use crate::ws;
 
+/// Between the last words of a stream and its end: a tenth to two tenths of a second.
+const STREAM_END_TICKS: u32 = 2;
+
 impl Worker {
     /// Closes a connection from our side: what it was published so far is delivered, then the close frame, and the
     /// client's is awaited for `limits.close_timeout`.
@@ -60,10 +63,50 @@ impl Worker {
             return;
         }
         let session = connection.session;
-        connection.state = State::Closing { for_answer: session.is_websocket() && !at_once };
         if let Session::Client { shape, .. } = session {
+            if self.clients.get(id.index).is_some_and(|client| client.is_ending) {
+                return;
+            }
             self.say_disconnect(id, shape, code, text);
+            if shape.delimiting().is_some() && !at_once {
+                self.end_stream_soon(id, reason, code, text);
+                return;
+            }
         }
+        self.finish(id, reason, at_once, code, text);
+    }
+
+    /// A stream of the Centrifuge protocol ends a moment after the push that says why. centrifuge-js handles what it has read
+    /// in a later turn of its loop; if the end of the body has come by then, it takes the stream for broken and reconnects,
+    /// whatever the code was.
+    fn end_stream_soon(&mut self, id: ConnectionId, reason: CloseReason, code: u16, text: &str) {
+        let Some(client) = self.clients.get_mut(id.index) else { return };
+        client.is_ending = true;
+        // Nothing more is published to it behind its last words.
+        for subscription in std::mem::take(&mut client.subscriptions) {
+            self.end_subscription(id, &subscription, code, text);
+        }
+        self.note_ending(id, reason);
+        self.forget_held(id);
+        self.wheel.schedule(Due::End(id), self.tick.wrapping_add(STREAM_END_TICKS));
+    }
+
+    /// The moment is over.
+    pub(super) fn end_stream(&mut self, id: ConnectionId) {
+        if !self.clients.get(id.index).is_some_and(|client| client.is_ending) {
+            return;
+        }
+        let Some(reason) = self.endings.get(&id.index).filter(|ending| ending.id == id).map(|ending| ending.reason)
+        else {
+            return;
+        };
+        self.finish(id, reason, false, reason.code(), reason.text());
+    }
+
+    fn finish(&mut self, id: ConnectionId, reason: CloseReason, at_once: bool, code: u16, text: &str) {
+        let Some(connection) = self.connection(id).filter(|connection| connection.is_open()) else { return };
+        let session = connection.session;
+        connection.state = State::Closing { for_answer: session.is_websocket() && !at_once };
         let last = if session.is_websocket() {
             Some(ws::frame::close(code, text))
         } else {

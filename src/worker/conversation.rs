@@ -46,6 +46,9 @@ impl Worker {
 
     /// Does the commands of one frame, and answers them in one.
     pub(super) fn converse(&mut self, id: ConnectionId, frame: &[u8]) -> Went {
+        if self.clients.get(id.index).is_some_and(|client| client.is_ending) {
+            return Went::On;
+        }
         let Some(shape) = self.shape_of(id) else { return Went::Stopped };
         if shape.envelope() == Envelope::Bare {
             return self.converse_bare(id, shape, frame);

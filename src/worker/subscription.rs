@@ -303,7 +303,7 @@ impl Worker {
         let joined = hub.subscribe(&topic, self.seat.id, start, self.now);
         self.memberships.join(&topic);
         let top = joined.top;
-        let recovered = match recover {
+        let mut recovered = match recover {
             None => Recovered::not_asked(top),
             Some((epoch, offset)) if terms.newest_only => Recovered::newest(joined, epoch, offset),
             Some((_, offset)) => Recovered::stream(joined, offset),
@@ -312,6 +312,12 @@ impl Worker {
         if recover.is_some() && !recovered.is_complete && wanted.wish.refuses_unrecovered {
             self.leave_topic(&topic);
             return Err(ErrorCode::UnrecoverablePosition);
+        }
+        if let Some(filter) = &wanted.filter {
+            recovered.missed.retain(|one| {
+                let extras = one.extras.as_deref();
+                filter.matches(|name| extras.and_then(|extras| extras.tag(name)))
+            });
         }
         let has_base = !recovered.missed.is_empty();
         let Some(log) = self.take_client_seat(id, &topic, top.offset, terms, wanted, has_base) else {
@@ -434,7 +440,7 @@ impl Worker {
     pub(super) fn unsubscribe_client(&mut self, id: ConnectionId, channel: &str) {
         let Some(client) = self.clients.get_mut(id.index) else { return };
         if let Some(subscription) = client.take_subscription(channel) {
-            self.unseat_client(id, subscription, UnsubscribeReason::Client);
+            self.unseat_client(id, &subscription, UnsubscribeReason::Client);
         }
     }
 
@@ -447,19 +453,24 @@ impl Worker {
         };
         for subscription in taken {
             let name = subscription.topic.name().clone();
-            self.unseat_client(id, subscription, UnsubscribeReason::Server(code));
+            self.unseat_client(id, &subscription, UnsubscribeReason::Server(code));
             self.push_to(id, name.as_str(), &Push::from(code));
         }
     }
 
-    fn unseat_client(&mut self, id: ConnectionId, subscription: Subscription, reason: UnsubscribeReason) {
-        let left = self.fanout.unsubscribe(subscription.log, id);
-        self.leave_log(subscription.log, left);
-        self.say_gone(&subscription);
+    fn unseat_client(&mut self, id: ConnectionId, subscription: &Subscription, reason: UnsubscribeReason) {
         let (code, text) = match reason {
             UnsubscribeReason::Client => (0, "client unsubscribed"),
             UnsubscribeReason::Server(code) => (code.code() as u16, code.reason()),
         };
+        self.end_subscription(id, subscription, code, text);
+    }
+
+    /// A subscription, taken from its client, ends: it gets nothing more, and who is to be told is.
+    pub(super) fn end_subscription(&mut self, id: ConnectionId, subscription: &Subscription, code: u16, text: &str) {
+        let left = self.fanout.unsubscribe(subscription.log, id);
+        self.leave_log(subscription.log, left);
+        self.say_gone(subscription);
         if let (Some(client), Some(shape)) = (self.clients.get(id.index), self.shape_of(id)) {
             let name = subscription.topic.name().as_str();
             self.tell_gone(client, shape, Gone::Subscription(name), code, text);

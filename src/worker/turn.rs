@@ -356,6 +356,7 @@ impl Worker {
                 Due::Idle(id) => self.check_idle(id),
                 Due::Age(id) => self.check_age(id),
                 Due::Client(id) => self.check_client(id),
+                Due::End(id) => self.end_stream(id),
             }
         }
         self.deadlines_left = true;

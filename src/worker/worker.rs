@@ -201,6 +201,8 @@ pub(super) enum Due {
     Age(ConnectionId),
     /// The times of a client.
     Client(ConnectionId),
+    /// The end of a stream behind its last words.
+    End(ConnectionId),
 }
 
 impl Worker {

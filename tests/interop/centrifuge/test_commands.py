@@ -59,7 +59,8 @@ def test_a_method_that_nobody_answers_is_refused(sdk, hub):
     client.connect()
     with pytest.raises(Refusal) as refusal:
         client.do("rpc", method="nobody", data=1)
-    assert refusal.value.code in (104, 108)
+    # In fanfare the backend gets every method, and this one of ours knows none of that name.
+    assert refusal.value.code in ((1404,) if hub.name == "fanfare" else (104, 108))
 
 
 @pytest.mark.feature("rpc")

@@ -103,6 +103,10 @@ def test_bytes_that_are_no_json_reach_protobuf_clients(sdk, hub, fresh):
         (kept,) = client.do("history", channel=channel, limit=-1)["publications"]
         assert kept["data_bytes"] == data
     else:
-        # To a client that was promised JSON they cannot be sent, and leaving them out would be a lie.
+        # To a client that was promised JSON they cannot be sent, and leaving them out would be a lie. fanfare sends base64: one
+        # odd publisher must not end the connections of all subscribers for good.
         hub.api("publish", channel=channel, b64data="AP8=")
-        assert client.take("disconnected")["code"] == 3506
+        if hub.name == "fanfare":
+            assert client.take("publication", channel=channel)["data"] == "AP8="
+        else:
+            assert client.take("disconnected")["code"] == 3506
