@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use fanfare::fanout::{Join, Policy, Sent, Writer};
 use fanfare::hub::{Epoch, Kind, Offset, Position, TopicName, WorkerId};
-use fanfare::protocol::{Encoding, encode};
+use fanfare::protocol::{Content, Encoding, encode};
 use fanfare::ws::{Decoder, OpCode};
 
 use super::stage::{FanoutStage, HubStage, LINE, client_frame, decode};
@@ -63,7 +63,9 @@ fn decode_masked() -> Box<dyn FnMut()> {
 /// The frame of one publication, made and freed.
 fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {
     let position = Position { epoch: Epoch(1_763_700_000_000_000), offset: Offset(123_456) };
-    Box::new(move || drop(black_box(encode(encoding, "news", position, Kind::Text, black_box(LINE.as_bytes())))))
+    Box::new(move || {
+        drop(black_box(encode(encoding, &Content::plain("news", position, Kind::Text, black_box(LINE.as_bytes())))))
+    })
 }
 
 /// A topic by its name, each of 10,000 in turn: the map's hasher is seeded anew in each process, so one name alone would be

@@ -149,7 +149,7 @@ impl Reading {
             "fanfare_connections_closed",
             "Connections ever closed, by the reason of their end",
             ends.map(|(one, reason)| {
-                let count = self.sum(|shard| &shard.closed[one.index()].of(reason));
+                let count = self.sum(|shard| shard.closed[one.index()].of(reason));
                 ([("protocol", one.label()), ("reason", reason.label())], count)
             }),
         )?;

@@ -44,7 +44,7 @@ impl Worker {
 pub(super) fn admitted(surface: &Surface, token: &str, verdict: Verdict<ConnectionClaims>, now_unix: u64) -> Answer {
     let claims = match valid(surface, verdict) {
         Ok(claims) => claims,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let shown = Presented {
         user: &claims.user,
@@ -99,15 +99,15 @@ pub(super) fn subscribed(
     verdict: Verdict<SubscriptionClaims>,
     now_unix: u64,
 ) -> Answer {
-    let is_none = matches!(&verdict, Verdict::Invalid(reason) if !reason.is_temporary());
+    let is_none = matches!(&verdict, Verdict::Invalid(reason) if !reason.is_temporary() && reason.refusal() != Refusal::TokenNotYet);
     let claims = match valid(surface, verdict) {
         Ok(claims) => claims,
         // What is no token at all is as none: the connection goes on, without this topic. One of another, as below, ends it.
-        Err(Answer::Disconnect { .. }) if is_none => return error(ErrorCode::PermissionDenied),
-        Err(answer) => return answer,
+        Err(_) if is_none => return error(ErrorCode::PermissionDenied),
+        Err(answer) => return *answer,
     };
     if let Err(reason) = claims.is_for(&whose.user, &whose.channel, &whose.client) {
-        return valid::<()>(surface, Verdict::Invalid(reason)).map_or_else(|answer| answer, |()| Answer::Value(None));
+        return valid::<()>(surface, Verdict::Invalid(reason)).map_or_else(|answer| *answer, |()| Answer::Value(None));
     }
     let shown = Presented {
         user: &claims.user,
@@ -139,23 +139,24 @@ pub(super) struct Whose {
     pub(super) client: String,
 }
 
-fn valid<T>(surface: &Surface, verdict: Verdict<T>) -> Result<T, Answer> {
+fn valid<T>(surface: &Surface, verdict: Verdict<T>) -> Result<T, Box<Answer>> {
     if let Some(refusal) = verdict.refusal() {
         surface.counters.fail_auth(refusal);
     }
     match verdict {
         Verdict::Valid(claims) => Ok(claims),
-        Verdict::Expired => Err(error(ErrorCode::TokenExpired)),
+        Verdict::Expired => Err(Box::new(error(ErrorCode::TokenExpired))),
         // Clocks differ: the SDK gets another one, and by then it may hold. Centrifugo answers the same.
-        Verdict::Invalid(reason) if reason.refusal() == Refusal::TokenNotYet => Err(error(ErrorCode::TokenExpired)),
+        Verdict::Invalid(reason) if reason.refusal() == Refusal::TokenNotYet => {
+            Err(Box::new(error(ErrorCode::TokenExpired)))
+        }
         Verdict::Invalid(reason) => {
             tracing::info!(code = reason.refusal().code(), %reason, "a token does not hold");
             // SDKs give up after an invalid token; keys that cannot be fetched are not their fault.
-            Err(if reason.is_temporary() {
-                error(ErrorCode::Internal)
-            } else {
-                disconnect(DisconnectCode::InvalidToken)
-            })
+            Err(Box::new(match reason.is_temporary() {
+                true => error(ErrorCode::Internal),
+                false => disconnect(DisconnectCode::InvalidToken),
+            }))
         }
     }
 }

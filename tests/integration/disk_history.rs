@@ -45,14 +45,14 @@ fn history(hub: &Process, topic: &str) -> (u64, BTreeMap<u64, String>) {
 /// Publishes numbered payloads on all topics, each from a thread of its own, until the hub is gone; tells what was
 /// acknowledged, with its position.
 fn publish_until_it_is_gone(hub: &Process, round: u32, acknowledged: &mpsc::Sender<(usize, String, String)>) {
-    for topic in 0..TOPICS.len() {
+    for (topic, name) in TOPICS.into_iter().enumerate() {
         let (address, acknowledged) = (hub.address, acknowledged.clone());
         // Ends by a panic of its client, when the socket does.
         thread::spawn(move || {
             let mut http = Http::connect(address);
             for n in 0.. {
                 let payload = format!("{round}-{n}");
-                let position = http.publish(TOPICS[topic], &payload);
+                let position = http.publish(name, &payload);
                 if acknowledged.send((topic, position, payload)).is_err() {
                     return;
                 }
@@ -99,15 +99,14 @@ fn what_was_acknowledged_is_there_after_kill_9_at_its_place_and_is_recovered() {
             note(&mut known, &mut epochs, topic, &position, payload);
         }
         // What the subscriber gets goes on where it left, without a gap and without a double.
-        let mut expected = left_at.as_deref().map_or(1, |position| split(position).1 + 1);
-        for _ in 0..40 {
+        let first = left_at.as_deref().map_or(1, |position| split(position).1 + 1);
+        for expected in first..first + 40 {
             let line = subscriber.json();
             assert_eq!(line["offset"].as_u64(), Some(expected));
             let payload = line["data"].as_str().unwrap();
             let noted = known.entry((0, expected)).or_insert_with(|| payload.to_owned());
             assert_eq!(noted, payload, "the payload at {expected} is another");
             left_at = Some(format!("{}:{expected}", line["epoch"].as_str().unwrap()));
-            expected += 1;
         }
         hub.signal(Signal::KILL);
         hub.exit_code();

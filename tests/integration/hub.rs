@@ -93,7 +93,7 @@ impl TestHub {
 
     /// Connections of a protocol that ended for a reason.
     pub(crate) fn closed(&self, protocol: Protocol, reason: CloseReason) -> u64 {
-        self.sum(|shard| &shard.closed[protocol.index()].of(reason))
+        self.sum(|shard| shard.closed[protocol.index()].of(reason))
     }
 
     /// Connections that are open now.
