@@ -24,14 +24,9 @@ pub(crate) enum Part {
     Browser,
     /// Every run of the load harness for a moment: delivery, not speed.
     Smoke,
-    /// The official SDKs of the Centrifuge protocol, by every transport. Only when named: see `NOT_BY_DEFAULT`.
+    /// The official SDKs of the Centrifuge protocol, by every transport. The same suite runs against a Centrifugo, with `--against`.
     Centrifuge,
 }
-
-/// Parts that run only when they are named.
-///
-/// The Centrifuge suite passes against Centrifugo; it joins the others, by leaving this list, when it passes against the hub.
-const NOT_BY_DEFAULT: &[Part] = &[Part::Centrifuge];
 
 /// For building and running: five times what it takes from nothing on two cores that do nothing else.
 const CARGO_DEADLINE: Duration = Duration::from_secs(2400);
@@ -45,13 +40,13 @@ const CENTRIFUGE_DEADLINE: Duration = Duration::from_secs(1200);
 /// What the feature `acme` changes.
 const ACME_TESTS: [&str; 4] = ["acme::", "config::", "orders::", "tls::"];
 
-/// Runs `parts`, or all of them (but [`NOT_BY_DEFAULT`]) if there are none. `against` is a Centrifugo to run the Centrifuge
+/// Runs `parts`, or all of them if there are none. `against` is a Centrifugo to run the Centrifuge
 /// suite against, instead of the hub.
 ///
 /// What is missing is installed or named before the first test runs, so that nobody waits ten minutes for that.
 pub(crate) fn run(place: &Place, parts: &[Part], against: Option<&Path>) -> anyhow::Result<Report> {
-    let wanted = |part| if parts.is_empty() { !NOT_BY_DEFAULT.contains(&part) } else { parts.contains(&part) };
-    if against.is_some() && !wanted(Part::Centrifuge) {
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    if against.is_some() && !parts.contains(&Part::Centrifuge) {
         bail!("--against is for `cargo xtask test centrifuge`");
     }
     let mut report = Report::default();
