@@ -32,6 +32,8 @@ pub enum Refusal {
     TooManyCommands,
     /// The topic's rules do not let this publisher publish (403).
     PublishNotAllowed,
+    /// The topic's rules want to know who subscribes, and `/topics` does not ask (403).
+    SubscribeNotAllowed,
     /// A worker's mailbox stayed full for `limits.publish_wait` (503, Retry-After).
     Overloaded,
     /// The server is draining (503).
@@ -94,6 +96,7 @@ impl Refusal {
         Self::UnknownNode,
         Self::TooManyCommands,
         Self::PublishNotAllowed,
+        Self::SubscribeNotAllowed,
         Self::Overloaded,
         Self::Draining,
         Self::TooManyConnections,
@@ -147,6 +150,7 @@ impl Refusal {
             Self::UnknownNode => "unknown-node",
             Self::TooManyCommands => "too-many-commands",
             Self::PublishNotAllowed => "publish-not-allowed",
+            Self::SubscribeNotAllowed => "subscribe-not-allowed",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::TooManyConnections => "too-many-connections",
@@ -175,7 +179,9 @@ impl Refusal {
     /// The HTTP status that carries it.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::OriginRefused | Self::PublishNotAllowed | Self::UserBlocked => StatusCode::FORBIDDEN,
+            Self::OriginRefused | Self::PublishNotAllowed | Self::SubscribeNotAllowed | Self::UserBlocked => {
+                StatusCode::FORBIDDEN
+            }
             Self::BadHandshake
             | Self::BadTopicName
             | Self::BadParameter
@@ -228,6 +234,7 @@ impl Refusal {
             | Self::UnknownKey
             | Self::UnknownNode
             | Self::PublishNotAllowed
+            | Self::SubscribeNotAllowed
             | Self::TlsFailed
             | Self::BadProxyHeader
             | Self::BadMessage
@@ -261,6 +268,7 @@ impl Refusal {
             Self::UnknownNode => "the stream is on another node",
             Self::TooManyCommands => "too many commands of this session wait",
             Self::PublishNotAllowed => "publishing to this topic is not allowed",
+            Self::SubscribeNotAllowed => "subscribing to this topic is not allowed here",
             Self::Overloaded => "the hub is overloaded, try again later",
             Self::Draining => "the hub is stopping",
             Self::TooManyConnections => "the hub has too many connections",
@@ -330,6 +338,10 @@ impl Refusal {
             Self::PublishNotAllowed => {
                 "The rules of the topic (`publish` of the first `[[topics]]` entry whose pattern matches) do not \
                  let this publisher publish; without an entry only the API may."
+            }
+            Self::SubscribeNotAllowed => {
+                "The topic is not for everyone: its rules (`subscribe`, `read_history`, `user_limited`, or the hook \
+                 `subscribe`) or a `$` before its name ask who the client is, and `/topics` does not."
             }
             Self::Overloaded => {
                 "A worker's mailbox (`limits.mailbox`) stayed full for `limits.publish_wait`: more is published \
@@ -435,6 +447,9 @@ impl Refusal {
             }
             Self::PublishNotAllowed => {
                 "Publish with an API key, or set `publish = \"subscribers\"` or `\"anyone\"` for the topic."
+            }
+            Self::SubscribeNotAllowed => {
+                "Use an SDK of the Centrifuge protocol, with a token; read the history over `/api/history` with a key."
             }
             Self::Overloaded => {
                 "Try again after `Retry-After` seconds. If it lasts: publish less, give the hub more cores \

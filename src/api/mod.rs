@@ -38,3 +38,4 @@ pub use reach::{Reach, Wanted};
 pub use route::{Route, Routes, StreamKind};
 pub use serve::serve;
 pub use surface::{Body, Surface, SurfaceError};
+pub(crate) use topics::is_for_everyone;

@@ -81,6 +81,7 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::BadParameter
         | Refusal::BadBody
         | Refusal::PublishNotAllowed
+        | Refusal::SubscribeNotAllowed
         | Refusal::BadMessage
         | Refusal::Overloaded
         | Refusal::Draining
@@ -112,6 +113,7 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         Refusal::OriginRefused
         | Refusal::UnknownKey
         | Refusal::PublishNotAllowed
+        | Refusal::SubscribeNotAllowed
         | Refusal::TokenExpired
         | Refusal::TokenMalformed
         | Refusal::TokenKeyUnknown

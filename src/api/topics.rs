@@ -19,9 +19,10 @@ use super::surface::{Body, Surface};
 use super::{answer, cors};
 use crate::accept::origin::OriginCheck;
 use crate::api::Route;
-use crate::config::PublishRule;
+use crate::config::{PublishRule, ReadRule, TopicRules};
 use crate::hub::{Draft, Kind, TopicName};
 use crate::refusal::Refusal;
+use crate::session::permission::{self, Asker, Permission};
 
 #[derive(Serialize)]
 struct Published<'a> {
@@ -45,7 +46,8 @@ where
     }
     let mut response = match head.method {
         Method::GET | Method::HEAD => match HistoryQuery::parse(head.uri.query()) {
-            Ok(query) => history::page(surface, &name, query),
+            Ok(query) if may_read(surface, &name, head) => history::page(surface, &name, query),
+            Ok(_) => problem(Refusal::SubscribeNotAllowed, format_args!("the history of {name:?}"), surface),
             Err(error) => problem(Refusal::BadParameter, error, surface),
         },
         Method::POST => match post(surface, &name, head, body).await {
@@ -102,6 +104,23 @@ where
         offset: receipt.position.offset.0,
         receivers: receipt.receivers,
     }))
+}
+
+/// Whether a topic is for everyone, whoever they are: nobody says so on `/topics`.
+pub(crate) fn is_for_everyone(rules: &TopicRules, name: &TopicName) -> bool {
+    let nobody = Asker { user: "", is_subscriber: false };
+    permission::subscribe(rules, name.as_str(), nobody, false) == Ok(Permission::Granted)
+}
+
+/// Whether a GET may read the history: whoever may subscribe, unless the rules say otherwise; and who has a key.
+fn may_read(surface: &Surface, name: &TopicName, head: &Parts) -> bool {
+    let rules = surface.hub.rules_of(name);
+    let is_open = match rules.read_history {
+        ReadRule::Anyone => true,
+        ReadRule::Subscribers => is_for_everyone(rules, name),
+        ReadRule::Authenticated | ReadRule::Api => false,
+    };
+    is_open || surface.keys.check_headers(head) == KeyCheck::Known
 }
 
 /// Whether a POST may publish under `rule`. With `no_keys` there is none that could be shown.

@@ -130,10 +130,10 @@ impl Hub {
         &self.rules.list()[usize::from(self.rules.resolve(name.as_str()))]
     }
 
-    /// Whether a pattern with a namespace is for this name: one for all names knows no namespace.
+    /// Whether a pattern of the configuration is for this name, other than one for all names.
     pub fn is_listed(&self, name: &TopicName) -> bool {
         let index = usize::from(self.rules.resolve(name.as_str()));
-        index + 1 < self.rules.list().len() && self.rules.list()[index].pattern.contains(':')
+        index + 1 < self.rules.list().len() && self.rules.list()[index].pattern.contains(|c| c != '*')
     }
 
     /// Who is in which topic.

@@ -9,6 +9,7 @@ mod authority;
 mod child;
 #[cfg(test)]
 mod client;
+mod clients;
 #[cfg(test)]
 mod deadline;
 #[cfg(test)]

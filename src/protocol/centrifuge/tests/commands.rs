@@ -21,9 +21,14 @@ fn an_empty_frame_is_malformed() {
 
 #[test]
 fn objects_may_stand_on_lines_with_space_around_them_or_side_by_side() {
-    for frame in ["{}\n{}", "\n {}\r\n\n{} \n", "{}{}", "{ }\t{\n}"] {
+    for frame in ["{}\n{}", "\n {}\r\n{} \n\n", "{}{}", "{ }\t{\n}"] {
         assert_eq!(json(frame), [Ok(PONG), Ok(PONG)], "{frame:?}");
     }
+}
+
+#[test]
+fn an_empty_line_between_two_objects_is_malformed() {
+    assert_eq!(json("{}\n\n{}"), [Ok(PONG), Err(Malformed::Empty)]);
 }
 
 #[test]

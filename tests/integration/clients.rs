@@ -1,0 +1,180 @@
+//! Clients of the Centrifuge protocol over WebSockets, where it touches the hub's own matters: who else may read their topics,
+//! many workers, slow readers, the end of a connection. What SDKs see is in `tests/interop/centrifuge`.
+
+use serde_json::{Value, json};
+
+use crate::client::{Http, WebSocket};
+use crate::deadline::eventually;
+use crate::hub::TestHub;
+
+const CONFIG: &str = r#"
+    [centrifuge]
+    anonymous = true
+    [api]
+    keys = ["key"]
+    [[topics]]
+    pattern = "closed*"
+    subscribe = "token"
+    publish = "anyone"
+    history = { size = 10, ttl = "1h" }
+    [[topics]]
+    pattern = "secret*"
+    read_history = "api"
+    publish = "anyone"
+    history = { size = 10, ttl = "1h" }
+    [[topics]]
+    pattern = "delta*"
+    delta = true
+    recovery = "always"
+    publish = "anyone"
+    history = { size = 10, ttl = "1h" }
+    [[topics]]
+    pattern = "*"
+    publish = "anyone"
+    presence = true
+    join_leave = "asked"
+    history = { size = 10, ttl = "1h" }
+"#;
+
+fn connected(hub: &TestHub) -> WebSocket {
+    let mut client = hub.websocket("/connection/websocket");
+    client.send_text(r#"{"id":1,"connect":{}}"#);
+    assert!(client.json()["connect"]["client"].is_string());
+    client
+}
+
+fn ask(client: &mut WebSocket, command: &Value) -> Value {
+    client.send_text(&command.to_string());
+    let reply = client.json();
+    assert_eq!(reply["id"], command["id"], "{reply}");
+    reply
+}
+
+fn subscribed(hub: &TestHub, channel: &str) -> WebSocket {
+    let mut client = connected(hub);
+    let reply = ask(&mut client, &json!({"id": 2, "subscribe": {"channel": channel}}));
+    assert!(reply["subscribe"].is_object(), "{reply}");
+    client
+}
+
+#[test]
+fn a_topic_that_asks_who_its_clients_are_is_read_on_no_other_surface() {
+    let hub = TestHub::start(2, CONFIG);
+    for topic in ["closed", "$news"] {
+        let path = format!("/topics/{topic}");
+        let refused = WebSocket::try_open(hub.address(), &path, &[]).unwrap_err();
+        assert_eq!((refused.status, refused.code().as_str()), (403, "subscribe-not-allowed"), "{topic}");
+        let refused = hub.http().request("GET", &path, &[("Accept", "text/event-stream")], b"");
+        assert_eq!((refused.status, refused.code().as_str()), (403, "subscribe-not-allowed"), "{topic}");
+        let beside = format!("/topics/news?also={}&format=json", topic.replace('$', "%24"));
+        let refused = WebSocket::try_open(hub.address(), &beside, &[]).unwrap_err();
+        assert_eq!((refused.status, refused.code().as_str()), (403, "subscribe-not-allowed"), "{topic}");
+    }
+    for topic in ["closed", "secret"] {
+        let path = format!("/topics/{topic}");
+        hub.http().publish(topic, "1");
+        assert_eq!(hub.http().get(&path).code(), "subscribe-not-allowed", "{topic}");
+        let shown = hub.http().request("GET", &path, &[("X-API-Key", "key")], b"");
+        assert_eq!(shown.json()["publications"][0]["data"], "1", "{topic}");
+    }
+    // Whoever may subscribe to it may, although its history is nobody's.
+    assert!(WebSocket::try_open(hub.address(), "/topics/secret", &[]).is_ok());
+}
+
+#[test]
+fn publications_are_the_same_for_clients_of_all_surfaces_on_all_workers() {
+    let hub = TestHub::start(3, CONFIG);
+    let mut clients: Vec<WebSocket> = (0..6).map(|_| subscribed(&hub, "news")).collect();
+    let mut plain = hub.websocket("/topics/news?format=json");
+    for n in 1..=4 {
+        hub.http().publish("news", format!("{{\"n\":{n}}}"));
+    }
+    for client in &mut clients {
+        for n in 1..=4 {
+            let push = client.json();
+            let publication = &push["push"]["pub"];
+            assert_eq!((&publication["data"]["n"], &publication["offset"]), (&json!(n), &json!(n)), "{push}");
+        }
+    }
+    for n in 1..=4 {
+        assert_eq!(plain.json()["offset"], n);
+    }
+}
+
+#[test]
+fn who_was_promised_deltas_gets_the_first_publication_whole_and_then_what_differs() {
+    let hub = TestHub::start(1, CONFIG);
+    let long = "the same words again and again, ".repeat(20);
+    let subscribe = json!({"id": 2, "subscribe": {"channel": "delta", "delta": "fossil"}});
+    let mut early = connected(&hub);
+    assert_eq!(ask(&mut early, &subscribe)["subscribe"]["delta"], true);
+    let publish = |n: u32| hub.http().publish("delta", format!("{{\"n\":{n},\"text\":\"{long}\"}}"));
+    publish(1);
+    assert_eq!(early.json()["push"]["pub"]["delta"], Value::Null);
+    let mut late = connected(&hub);
+    ask(&mut late, &subscribe);
+    publish(2);
+    assert_eq!(early.json()["push"]["pub"]["delta"], true);
+    assert_eq!(late.json()["push"]["pub"]["delta"], Value::Null);
+    publish(3);
+    let (one, other) = (early.json(), late.json());
+    assert_eq!(one, other, "both have the same base now");
+    assert_eq!(one["push"]["pub"]["delta"], true);
+    assert!(one.to_string().len() < long.len() / 2, "{one}");
+    // What is passed on without being kept is nobody's base afterwards.
+    let passing = json!({"channel": "delta", "data": {"n": 0}, "skip_history": true}).to_string();
+    let passed = hub.http().request("POST", "/api/publish", &[("X-API-Key", "key")], passing.as_bytes());
+    assert_eq!(passed.status, 200);
+    assert_eq!(early.json()["push"]["pub"]["offset"], Value::Null);
+    publish(4);
+    let whole = early.json();
+    assert_eq!((&whole["push"]["pub"]["delta"], &whole["push"]["pub"]["offset"]), (&Value::Null, &json!(4)));
+}
+
+#[test]
+fn who_is_there_is_known_over_workers_and_forgotten_with_the_connection() {
+    let hub = TestHub::start(3, CONFIG);
+    let mut watcher = connected(&hub);
+    let reply = ask(&mut watcher, &json!({"id": 2, "subscribe": {"channel": "room", "join_leave": true}}));
+    assert!(reply["subscribe"].is_object());
+    assert!(watcher.json()["push"]["join"].is_object(), "its own coming");
+    let others: Vec<WebSocket> = (0..5).map(|_| subscribed(&hub, "room")).collect();
+    for _ in 0..5 {
+        assert!(watcher.json()["push"]["join"]["info"]["client"].is_string());
+    }
+    let stats = ask(&mut watcher, &json!({"id": 3, "presence_stats": {"channel": "room"}}));
+    assert_eq!(stats["presence_stats"], json!({"num_clients": 6, "num_users": 1}));
+    drop(others);
+    for _ in 0..5 {
+        assert!(watcher.json()["push"]["leave"]["info"]["client"].is_string());
+    }
+    let presence = ask(&mut watcher, &json!({"id": 4, "presence": {"channel": "room"}}));
+    assert_eq!(presence["presence"]["presence"].as_object().unwrap().len(), 1);
+    ask(&mut watcher, &json!({"id": 5, "unsubscribe": {"channel": "room"}}));
+    eventually("nobody is left", || hub.server().surface().hub.presence().is_empty());
+}
+
+#[test]
+fn a_drain_ends_clients_with_a_code_after_which_they_come_back() {
+    let hub = TestHub::start(1, CONFIG);
+    let mut client = subscribed(&hub, "news");
+    hub.http().publish("news", "1");
+    hub.server().drain();
+    assert_eq!(client.json()["push"]["pub"]["data"], 1);
+    assert_eq!(client.closed_with(), 3001);
+}
+
+#[test]
+fn a_position_of_another_life_is_not_recovered_and_nothing_is_made_up() {
+    let hub = TestHub::start(1, CONFIG);
+    Http::connect(hub.address()).publish("news", "1");
+    let mut client = connected(&hub);
+    let command = json!({"id": 2, "subscribe": {
+        "channel": "news", "recoverable": true, "recover": true, "offset": 1, "epoch": "7"
+    }});
+    let subscribed = &ask(&mut client, &command)["subscribe"];
+    assert_eq!(
+        (&subscribed["was_recovering"], &subscribed["recovered"], &subscribed["publications"], &subscribed["offset"]),
+        (&json!(true), &Value::Null, &Value::Null, &json!(1))
+    );
+}
