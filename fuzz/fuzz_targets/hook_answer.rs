@@ -51,7 +51,10 @@ fuzz_target!(|body: &[u8]| {
     }
     let refresh = result::<RefreshRequest>(body);
     let sub_refresh = result::<SubRefreshRequest>(body);
-    assert_eq!(refresh.as_ref().map(|one| (one.expired, one.expire_at)), sub_refresh.map(|one| (one.expired, one.expire_at)));
+    assert_eq!(
+        refresh.as_ref().map(|one| (one.expired, one.expire_at)),
+        sub_refresh.map(|one| (one.expired, one.expire_at))
+    );
     if let Some(result) = refresh {
         payload(body, result.info);
         result.meta.iter().for_each(|meta| verbatim(body, meta));
