@@ -5,7 +5,7 @@ use super::super::key_path::KeyPath;
 use super::super::mistake::Mistake;
 use super::super::pattern;
 use super::super::settings::Config;
-use super::super::topics::PublishRule;
+use super::super::topics::{PublishRule, TopicHook};
 use super::super::units::Span;
 use super::limits::positive;
 use super::report::Report;
@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
             report.mistake(&path.key("pattern"), mistake);
         }
         unreachable(config, index, &path, report);
+        nobody_to_ask(config, index, &path, report);
         let history = path.key("history");
         if rules.history.size > 0 {
             positive(&history.key("ttl"), rules.history.ttl, report);
@@ -70,6 +71,22 @@ fn unreachable(config: &Config, index: usize, path: &KeyPath, report: &mut Repor
             Mistake::new(format!("`{path}` never applies: \"{caught}\" of `topics[{earlier}]` takes all its topics"));
         let mistake = mistake.fix("the first match wins: put the narrower pattern first");
         report.mistake(&path.key("pattern"), mistake);
+    }
+}
+
+/// A topic that leaves a decision to the backend would refuse everybody if there is no URL to ask.
+fn nobody_to_ask(config: &Config, index: usize, path: &KeyPath, report: &mut Report<'_>) {
+    for hook in &config.topics[index].hooks {
+        let (name, url) = match hook {
+            TopicHook::Subscribe => ("subscribe", &config.hooks.subscribe),
+            TopicHook::Publish => ("publish", &config.hooks.publish),
+            TopicHook::SubRefresh => ("sub_refresh", &config.hooks.sub_refresh),
+        };
+        if url.is_none() {
+            let key = path.key("hooks");
+            let mistake = Mistake::new(format!("`{key}` has \"{name}\", and `hooks.{name}` has no URL to ask"));
+            report.mistake(&key, mistake.fix(format!("set `hooks.{name}`, or leave \"{name}\" out")));
+        }
     }
 }
 

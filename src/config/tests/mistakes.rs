@@ -440,6 +440,16 @@ fn hooks_that_cannot_be_called_are_told_and_what_they_may_not_pass_on() {
 }
 
 #[test]
+fn a_topic_that_asks_a_backend_needs_one() {
+    for hook in ["subscribe", "publish", "sub_refresh"] {
+        let topic = format!("[[topics]]\npattern = \"a\"\nhooks = [\"{hook}\"]\n");
+        let expected = format!("has \"{hook}\", and `hooks.{hook}` has no URL to ask");
+        assert_says(&topic, &["`topics[0].hooks`", &expected, ":3:"]);
+        super::config(&format!("{topic}[hooks]\n{hook} = \"http://127.0.0.1:1/\"\n"));
+    }
+}
+
+#[test]
 fn the_files_of_hooks_are_read_before_anything_starts() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("secret"), "s3cret\n").unwrap();
