@@ -65,7 +65,7 @@ impl Worker {
                     break self.disconnect_client(id, DisconnectCode::BadRequest);
                 }
             };
-            match self.command(id, command, shape, &mut replies) {
+            match self.command(id, command, &mut replies) {
                 Done::On => {}
                 Done::NoRoom => {
                     self.pause_commands(id, before);
@@ -99,7 +99,7 @@ impl Worker {
         Went::On
     }
 
-    fn command(&mut self, id: ConnectionId, command: Command<'_>, shape: Shape, replies: &mut Batch) -> Done {
+    fn command(&mut self, id: ConnectionId, command: Command<'_>, replies: &mut Batch) -> Done {
         let Command { id: number, method } = command;
         let Some(client) = self.clients.get_mut(id.index) else { return Done::Ended };
         if let Err(code) = client.gate(&method) {
@@ -116,7 +116,7 @@ impl Worker {
                 Done::On
             }
             Method::Connect(connect) => self.connect(id, number, &connect, replies),
-            Method::Subscribe(subscribe) => self.subscribe_client(id, number, &subscribe, shape, replies),
+            Method::Subscribe(subscribe) => self.subscribe_client(id, number, &subscribe, replies),
             Method::Unsubscribe(unsubscribe) if unsubscribe.channel.is_empty() => {
                 self.disconnect_client(id, DisconnectCode::BadRequest)
             }

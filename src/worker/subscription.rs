@@ -17,7 +17,7 @@ use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClaimedEpoch, DisconnectCode, ErrorCode, Filter, Push, Reply, Subscribe, UnsubscribeCode,
 };
-use crate::protocol::{Deltas, Encoding, Shape};
+use crate::protocol::{Deltas, Encoding};
 use crate::session::permission::{self, Asker, Permission};
 use crate::session::{Expiry, Grant, Overrides, Shown, Subscribed, Subscription, Wish};
 
@@ -84,7 +84,6 @@ impl Worker {
         id: ConnectionId,
         command: u32,
         subscribe: &Subscribe<'_>,
-        _shape: Shape,
         replies: &mut Batch,
     ) -> Done {
         if subscribe.channel.is_empty() || !(subscribe.delta.is_empty() || subscribe.takes_fossil()) {
@@ -203,10 +202,15 @@ impl Worker {
         answer: Answer,
         replies: &mut Batch,
     ) -> Done {
-        let has_it = self.clients.get(id.index).is_some_and(|one| one.subscription(name.as_str()).is_some());
+        let limit = self.seat.surface.config.limits.subscriptions;
+        let client = self.clients.get(id.index);
+        let has_it = client.is_some_and(|client| client.subscription(name.as_str()).is_some());
+        let is_full = client.is_some_and(|client| client.subscriptions.len() >= limit);
         match answer {
             // It was subscribed meanwhile, by the server or by a second command.
             Answer::Granted(_) if has_it => refused(replies, command, ErrorCode::AlreadySubscribed),
+            // Many that were asked for at once were each within the limit then.
+            Answer::Granted(_) if is_full => refused(replies, command, ErrorCode::LimitExceeded),
             Answer::Granted(grant) => self.finish_subscribing(id, command, name, wanted, grant, replies),
             Answer::Error { code, message, temporary } => {
                 replies.reply(command, &Reply::Error { code, message: &message, temporary });

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Http, WebSocket};
+use crate::client::{Backend, Http, Reply, WebSocket};
 use crate::deadline::eventually;
 use crate::hub::TestHub;
 
@@ -177,4 +177,30 @@ fn a_position_of_another_life_is_not_recovered_and_nothing_is_made_up() {
         (&subscribed["was_recovering"], &subscribed["recovered"], &subscribed["publications"], &subscribed["offset"]),
         (&json!(true), &Value::Null, &Value::Null, &json!(1))
     );
+}
+
+#[test]
+fn subscriptions_the_backend_grants_at_once_stay_within_the_limit() {
+    let backend = Backend::start(|_| Reply::ok(r#"{"result":{}}"#));
+    let hub = TestHub::start(
+        1,
+        &format!(
+            "[centrifuge]\nanonymous = true\n[limits]\nsubscriptions = 2\n\
+             [hooks]\nsubscribe = \"{}\"\ntimeout = \"20s\"\n[[topics]]\npattern = \"*\"\nhooks = [\"subscribe\"]\n",
+            backend.url("/")
+        ),
+    );
+    let mut client = connected(&hub);
+    let commands: Vec<String> =
+        (2..7).map(|id| json!({"id": id, "subscribe": {"channel": format!("room{id}")}}).to_string()).collect();
+    client.send_text(&commands.join("\n"));
+    let (mut granted, mut refused) = (0, 0);
+    for _ in 0..5 {
+        match client.json() {
+            reply if reply["error"]["code"] == 106 => refused += 1,
+            reply => granted += usize::from(reply["subscribe"].is_object()),
+        }
+    }
+    assert_eq!((granted, refused), (2, 3));
+    assert_eq!(hub.server().surface().hub.census().subscriptions, 2);
 }
