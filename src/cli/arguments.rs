@@ -47,7 +47,7 @@ Examples:
   fanfare explain 4008                       what a close code means
   fanfare health && echo up                  for scripts and containers
 
-Exit codes: 0 done, 1 it went wrong, 64 the command line is wrong, 78 the configuration is wrong.";
+Exit codes: 0 done, 1 it went wrong, 64 the command line is wrong, 65 not all was converted, 78 the configuration is wrong.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -55,8 +55,8 @@ pub(super) enum Command {
     Serve,
 
     /// Check the configuration: mistakes, warnings, what would listen where, and the memory its limits allow
-    #[command(after_help = "Exit codes: 0 it can be served, 78 it cannot.")]
-    Check,
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Check),
 
     /// Print the configuration in force as TOML: file, environment and defaults; secrets are left out
     Config,
@@ -96,6 +96,21 @@ pub(super) enum Command {
         /// Which shell
         shell: Shell,
     },
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  fanfare --config fanfare.toml check
+  fanfare check --from-centrifugo config.json > fanfare.toml
+      the TOML goes to stdout, what it cannot say or says differently to stderr
+
+Exit codes: 0 it can be served, or all was converted; 65 some of it has no counterpart; 78 it cannot be served, or read.";
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Convert a configuration of Centrifugo v6 (JSON, or TOML by its ending) instead, and print it as fanfare's
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(super) from_centrifugo: Option<PathBuf>,
 }
 
 /// Where the hub is.
@@ -348,6 +363,8 @@ mod tests {
             &["subscribe", "t", "--since", "1"],
             &["subscribe", "t", "--since", "1:2", "--history", "3"],
             &["publish"],
+            &["check", "--from-centrifugo"],
+            &["check", "--from-centrifugo", "x", "--config", "y"],
             &["health", "--url", "ftp://x"],
             &["token"],
             &["token", "create"],

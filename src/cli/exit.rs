@@ -11,6 +11,9 @@ pub(super) enum Failure {
     /// The command line is wrong: code 64, `EX_USAGE`.
     #[error("{0}")]
     Usage(String),
+    /// It was done, but for what is told: code 65, `EX_DATAERR`.
+    #[error("{0}")]
+    Incomplete(String),
     /// The configuration is wrong: code 78, `EX_CONFIG`.
     #[error("{0}")]
     Configuration(String),
@@ -29,6 +32,7 @@ impl Failure {
             Self::StdoutClosed => 0,
             Self::Runtime(_) => 1,
             Self::Usage(_) => Self::USAGE,
+            Self::Incomplete(_) => 65,
             Self::Configuration(_) => 78,
         })
     }
@@ -37,7 +41,7 @@ impl Failure {
     pub(super) fn told(&self) -> Option<String> {
         match self {
             Self::StdoutClosed => None,
-            Self::Runtime(what) | Self::Usage(what) => Some(format!("fanfare: {what}")),
+            Self::Runtime(what) | Self::Usage(what) | Self::Incomplete(what) => Some(format!("fanfare: {what}")),
             // Has its own layout, with lines and carets.
             Self::Configuration(what) => Some(what.clone()),
         }

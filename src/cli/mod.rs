@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 #[cfg(test)]
 mod fake_hub;
+mod from_centrifugo;
 mod health;
 mod hub_url;
 mod inspect_token;

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::arguments::{Arguments, Command, Token};
+use super::arguments::{Arguments, Check, Command, Token};
 use super::exit::Failure;
 use super::{
-    check, completions, create_token, explain, health, inspect_token, print_config, publish, serve, subscribe,
+    check, completions, create_token, explain, from_centrifugo, health, inspect_token, print_config, publish, serve,
+    subscribe,
 };
 use crate::config::{Config, ConfigError, Loaded};
 
@@ -49,7 +50,8 @@ fn run(arguments: Arguments, collect: fn()) -> Result<(), Failure> {
     let config = arguments.config;
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(&load(config)?, collect),
-        Command::Check => check::check(&load(config)?),
+        Command::Check(Check { from_centrifugo: Some(file) }) => from_centrifugo::from_centrifugo(&file),
+        Command::Check(Check { from_centrifugo: None }) => check::check(&load(config)?),
         Command::Config => print_config::print_config(&load(config)?),
         Command::Publish(publish) => publish::publish(publish),
         Command::Subscribe(subscribe) => subscribe::subscribe(subscribe),
