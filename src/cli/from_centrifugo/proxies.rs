@@ -21,24 +21,30 @@ pub(super) fn convert(of: &mut Conversion) {
     let mut headers = Headers::default();
     for (path, hook, has_switch) in PROXIES {
         let switch = format!("{path}.enabled");
+        let all = of.leaves.under(path);
         if has_switch && !of.boolean(&switch) {
             of.note_all(NoteKind::Settled, path, "this proxy is not enabled");
             continue;
         }
         let endpoint = format!("{path}.endpoint");
-        let Some(url) = of.text(&endpoint) else {
-            if has_switch {
-                of.note(NoteKind::Missing, &switch, "this proxy has no endpoint");
+        let asked = match of.text(&endpoint) {
+            None => Err("this proxy has no endpoint".to_owned()),
+            Some(url) if url.starts_with("grpc://") => {
+                Err("backends are asked over HTTP only, not over gRPC".to_owned())
             }
-            of.note_all(NoteKind::Missing, path, "this proxy has no endpoint");
-            continue;
+            Some(url) => of.draft.put("hooks", hook, url),
         };
-        if url.starts_with("grpc://") {
-            of.note(NoteKind::Missing, &endpoint, "backends are asked over HTTP only, not over gRPC");
-            of.note_all(NoteKind::Missing, path, "the proxy has no URL that can be asked");
+        if let Err(why) = asked {
+            // Not for what was never mentioned.
+            if has_switch || !all.is_empty() {
+                of.note(NoteKind::Missing, &endpoint, why);
+            }
+            if has_switch {
+                of.note(NoteKind::Missing, &switch, "this proxy has no URL that can be asked");
+            }
+            of.note_all(NoteKind::Missing, path, "this proxy has no URL that can be asked");
             continue;
         }
-        of.put(&endpoint, "hooks", hook, url);
         let key = format!("{path}.timeout");
         if let Some(timeout) = of.span(&key) {
             timeouts.push((key, timeout));
