@@ -43,6 +43,11 @@ impl Draft {
         Ok(())
     }
 
+    /// Whether `section.key` was written.
+    pub(super) fn has(&self, section: &str, key: &str) -> bool {
+        self.sections.iter().any(|(name, keys)| *name == section && keys.iter().any(|(name, _)| *name == key))
+    }
+
     /// Takes `section.key` away again.
     pub(super) fn remove(&mut self, section: &str, key: &str) {
         for (_, keys) in self.sections.iter_mut().filter(|(name, _)| *name == section) {

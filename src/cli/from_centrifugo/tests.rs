@@ -106,9 +106,33 @@ fn each_option_of_a_namespace_has_its_rule() {
     check(r#"{"history_size":5}"#, |is| !is.keeps_history());
     check(r#"{"history_size":5,"history_ttl":"1m","allowed_delta_types":["fossil"]}"#, |is| is.delta);
     check(r#"{"allow_tags_filter":true,"allow_user_limited_channels":true}"#, |is| is.filter && is.user_limited);
-    check(r#"{"subscribe_proxy_enabled":true,"publish_proxy_enabled":true,"sub_refresh_proxy_enabled":true}"#, |is| {
-        is.hooks == [TopicHook::Subscribe, TopicHook::Publish, TopicHook::SubRefresh]
+}
+
+#[test]
+fn what_a_backend_decides_is_closed_if_it_cannot_be_asked() {
+    let namespace = json!({
+        "allow_subscribe_for_client": true, "allow_publish_for_client": true,
+        "subscribe_proxy_enabled": true, "publish_proxy_enabled": true, "sub_refresh_proxy_enabled": true,
     });
+    let proxies = |endpoint: &str| {
+        let proxy = json!({"endpoint": endpoint});
+        let channel = json!({
+            "without_namespace": namespace, "proxy": {"subscribe": proxy, "publish": proxy, "sub_refresh": proxy},
+        });
+        load(&json!({"channel": channel, "http_server": {"address": "127.0.0.1"}}))
+    };
+    let (config, notes) = proxies("http://127.0.0.1:3000/");
+    assert_eq!(config.topics[0].hooks, [TopicHook::Subscribe, TopicHook::Publish, TopicHook::SubRefresh]);
+    assert!(notes.iter().all(|note| note.kind != NoteKind::Missing), "{notes:?}");
+
+    let (config, notes) = proxies("grpc://127.0.0.1:3000");
+    let rules = &config.topics[0];
+    assert_eq!((rules.subscribe, rules.publish), (SubscribeRule::Token, PublishRule::Api));
+    assert!(rules.hooks.is_empty());
+    for hook in ["subscribe", "publish", "sub_refresh"] {
+        let key = format!("channel.without_namespace.{hook}_proxy_enabled");
+        assert!(notes.iter().any(|note| note.kind == NoteKind::Missing && note.key == key), "{key}: {notes:?}");
+    }
 }
 
 #[test]

@@ -247,8 +247,13 @@ fn access(of: &mut Conversion, path: &str, what: &str, subscribe: &str, everywhe
 fn hooks(of: &mut Conversion, path: &str, keys: &mut Vec<(&'static str, Value)>) {
     let mut asked: Vec<Value> = Vec::new();
     for hook in ["subscribe", "publish", "sub_refresh"] {
-        if of.boolean(&format!("{path}.{hook}_proxy_enabled")) {
-            asked.push(hook.into());
+        let switch = format!("{path}.{hook}_proxy_enabled");
+        if of.boolean(&switch) {
+            if of.draft.has("hooks", hook) {
+                asked.push(hook.into());
+            } else {
+                of.note(Missing, &switch, format!("hooks.{hook} has no URL to ask: {}", without(hook, keys)));
+            }
         }
         let name = format!("{path}.{hook}_proxy_name");
         match of.text(&name).as_deref() {
@@ -259,5 +264,23 @@ fn hooks(of: &mut Conversion, path: &str, keys: &mut Vec<(&'static str, Value)>)
     }
     if !asked.is_empty() {
         keys.push(("hooks", Value::Array(asked)));
+    }
+}
+
+/// Closes what the backend was to decide about, since nobody can ask it. What that means, in words.
+fn without(hook: &str, keys: &mut [(&'static str, Value)]) -> &'static str {
+    let mut close = |rule: &str, word: &str| {
+        keys.iter_mut().filter(|(key, _)| *key == rule).for_each(|(_, value)| *value = word.into());
+    };
+    match hook {
+        "subscribe" => {
+            close("subscribe", "token");
+            "nobody subscribes without a token"
+        }
+        "publish" => {
+            close("publish", "api");
+            "clients may not publish"
+        }
+        _ => "subscriptions end when their time is over",
     }
 }
