@@ -134,9 +134,13 @@ fn a_topic_on_disk_that_nobody_needs_is_freed_and_its_next_life_has_another_epoc
     let config = config(directory.path(), 10, Sync::Always);
     let hub = open(&config);
     let first = publish(&hub, "disk", "a");
-    hub.tidy(Instant::now() + TTL);
-    hub.tidy(Instant::now() + TTL);
-    assert_eq!(hub.census().topics, 0);
+    // The thread that has told the outcome may still hold the topic for a moment.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while hub.census().topics > 0 {
+        assert!(Instant::now() < deadline, "the topic is not freed");
+        hub.tidy(Instant::now() + TTL);
+        std::thread::yield_now();
+    }
     let second = publish(&hub, "disk", "b");
     assert!(second.position.epoch > first.position.epoch);
     hub.close();
