@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::token::{cut, read_object};
 use super::verdict::Reason;
+use crate::session::Overrides;
 
 /// The claims of a connection token.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -60,23 +61,8 @@ pub struct Granted {
     pub info: Option<Bytes>,
     /// `data`, or what `b64data` decodes to: sent with the answer to the subscription.
     pub data: Option<Bytes>,
-    /// Rules of the topic that are others for this subscription.
+    /// `override`: what is set here stands, whatever the topic's rules say.
     pub overrides: Overrides,
-}
-
-/// `override`: what is set here stands, whatever the topic's rules say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Overrides {
-    /// Whether the client is in the topic's presence.
-    pub presence: Option<bool>,
-    /// Whether its coming and going is told.
-    pub join_leave: Option<bool>,
-    /// Whether it may recover, asked for or not.
-    pub force_recovery: Option<bool>,
-    /// Whether it is told when it has missed something, asked for or not.
-    pub force_positioning: Option<bool>,
-    /// Whether it is told of others coming and going, asked for or not.
-    pub force_push_join_leave: Option<bool>,
 }
 
 impl SubscriptionClaims {

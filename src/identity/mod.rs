@@ -26,7 +26,7 @@ mod verifier;
 mod verify;
 
 pub use algorithm::{Algorithm, Family};
-pub use claims::{Claims, ConnectionClaims, Granted, Overrides, SubscriptionClaims};
+pub use claims::{Claims, ConnectionClaims, Granted, SubscriptionClaims};
 pub use fetch::FetchError;
 pub use jwks::SetError;
 pub use key::{Key, KeyError, read_file};

@@ -106,10 +106,7 @@ impl Worker {
                 let _ = self.disconnect_client(id, DisconnectCode::ConnectionExpired);
             }
             Prolonged::ForEver | Prolonged::Until(_) => {
-                let expires = match expires {
-                    Prolonged::Until(expiry) => Some(expiry),
-                    Prolonged::ForEver | Prolonged::Over => None,
-                };
+                let expires = expires.expiry();
                 if let Some(client) = self.clients.get_mut(id.index) {
                     client.expires = expires;
                     if let Some(info) = info {
@@ -128,83 +125,69 @@ impl Worker {
         if let Some(client) = self.clients.get_mut(id.index) {
             client.is_asked_about = false;
         }
-        let reply = match answer {
+        match answer {
             Answer::Prolonged(Prolonged::Over, _) => {
                 let _ = self.disconnect_client(id, DisconnectCode::ConnectionExpired);
-                return;
             }
-            Answer::Prolonged(expires, info) => {
-                let expires = match expires {
-                    Prolonged::Until(expiry) => Some(expiry),
-                    Prolonged::ForEver | Prolonged::Over => None,
-                };
+            Answer::Prolonged(prolonged, info) => {
+                let expires = prolonged.expiry();
                 if let Some(client) = self.clients.get_mut(id.index) {
                     client.expires = expires;
                     client.info = info.unwrap_or_else(|| client.info.clone());
                 }
                 self.schedule_expiry(id);
-                Reply::Refresh { ttl_s: Expiry::told(expires, Self::now_unix()) }
+                let reply = Reply::Refresh { ttl_s: Expiry::told(expires, Self::now_unix()) };
+                self.reply_if_asked(id, command, &reply);
             }
-            Answer::Error { code, message, temporary } => {
-                if command != 0 {
-                    self.reply_to(id, command, &Reply::Error { code, message: &message, temporary });
-                }
-                return;
-            }
-            Answer::Disconnect { code, reason } => {
-                let _ = self.disconnect_for(id, code, &reason);
-                return;
-            }
-            Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) => {
-                Reply::from(ErrorCode::Internal)
-            }
-        };
-        if command != 0 {
-            self.reply_to(id, command, &reply);
+            other => self.not_prolonged(id, command, other),
         }
     }
 
     /// Whoever was asked whether a client may stay subscribed has answered.
     pub(super) fn sub_refresh_answered(&mut self, id: ConnectionId, command: u32, name: &TopicName, answer: Answer) {
-        if let Some(client) = self.clients.get_mut(id.index)
-            && let Some(subscription) = client.subscription_mut(name.as_str())
-        {
+        let client = self.clients.get_mut(id.index);
+        let mut subscription = client.and_then(|client| client.subscription_mut(name.as_str()));
+        if let Some(subscription) = &mut subscription {
             subscription.is_asked_about = false;
         }
-        let reply = match answer {
+        match answer {
             Answer::Prolonged(Prolonged::Over, _) => {
                 self.unsubscribe_by_server(id, Some(name), UnsubscribeCode::Expired);
-                return;
             }
-            Answer::Prolonged(expires, _) => {
-                let expires = match expires {
-                    Prolonged::Until(expiry) => Some(expiry),
-                    Prolonged::ForEver | Prolonged::Over => None,
-                };
-                if let Some(client) = self.clients.get_mut(id.index)
-                    && let Some(subscription) = client.subscription_mut(name.as_str())
-                {
+            Answer::Prolonged(prolonged, _) => {
+                let expires = prolonged.expiry();
+                if let Some(subscription) = subscription {
                     subscription.expires = expires;
                 }
                 self.schedule_expiry(id);
-                Reply::SubRefresh { ttl_s: Expiry::told(expires, Self::now_unix()) }
+                let reply = Reply::SubRefresh { ttl_s: Expiry::told(expires, Self::now_unix()) };
+                self.reply_if_asked(id, command, &reply);
             }
+            other => self.not_prolonged(id, command, other),
+        }
+    }
+
+    /// What is said, or done, if the answer prolongs nothing.
+    fn not_prolonged(&mut self, id: ConnectionId, command: u32, answer: Answer) {
+        match answer {
             Answer::Error { code, message, temporary } => {
-                if command != 0 {
-                    self.reply_to(id, command, &Reply::Error { code, message: &message, temporary });
-                }
-                return;
+                self.reply_if_asked(id, command, &Reply::Error { code, message: &message, temporary });
             }
             Answer::Disconnect { code, reason } => {
                 let _ = self.disconnect_for(id, code, &reason);
-                return;
             }
-            Answer::Admitted(_) | Answer::Granted(_) | Answer::Publish { .. } | Answer::Value(_) => {
-                Reply::from(ErrorCode::Internal)
-            }
-        };
+            Answer::Prolonged(..)
+            | Answer::Admitted(_)
+            | Answer::Granted(_)
+            | Answer::Publish { .. }
+            | Answer::Value(_) => self.reply_if_asked(id, command, &Reply::from(ErrorCode::Internal)),
+        }
+    }
+
+    /// Replies to a command; 0 is the hub, which asked by itself.
+    fn reply_if_asked(&mut self, id: ConnectionId, command: u32, reply: &Reply<'_>) {
         if command != 0 {
-            self.reply_to(id, command, &reply);
+            self.reply_to(id, command, reply);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::identity::{
 };
 use crate::protocol::centrifuge::{DisconnectCode, ErrorCode};
 use crate::refusal::Refusal;
-use crate::session::{Admission, Expiry, Grant, Overrides, Refresher, TokenMark};
+use crate::session::{Admission, Expiry, Grant, Refresher, TokenMark};
 
 impl Worker {
     /// Waits for keys on this thread's runtime, and orders the answer then. There are as many of these waits as
@@ -171,14 +171,7 @@ fn shut_out(surface: &Surface, shown: &Presented<'_>, now_unix: u64) -> Option<A
 
 fn grant(granted: Granted, expires: Option<Expiry>) -> Grant {
     let Granted { info, data, overrides } = granted;
-    let crate::identity::Overrides { presence, join_leave, force_recovery, force_positioning, force_push_join_leave } =
-        overrides;
-    Grant {
-        info: info.unwrap_or_default(),
-        data,
-        expires,
-        overrides: Overrides { presence, join_leave, force_recovery, force_positioning, force_push_join_leave },
-    }
+    Grant { info: info.unwrap_or_default(), data, expires, overrides }
 }
 
 pub(super) fn prolonged(expires: Option<Expiry>) -> Prolonged {

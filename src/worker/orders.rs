@@ -50,6 +50,16 @@ pub(crate) enum Prolonged {
     Over,
 }
 
+impl Prolonged {
+    /// When its time ends, if it has an end that is not here.
+    pub(super) fn expiry(self) -> Option<Expiry> {
+        match self {
+            Self::Until(expiry) => Some(expiry),
+            Self::ForEver | Self::Over => None,
+        }
+    }
+}
+
 /// Which client an order is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct To {
