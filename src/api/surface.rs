@@ -61,7 +61,7 @@ pub struct Surface {
     /// Who is shut out although his token holds.
     pub revocations: Revocations,
     /// Publications that may come twice.
-    pub idempotency: Idempotency,
+    pub idempotency: Arc<Idempotency>,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -146,7 +146,7 @@ impl Surface {
             keys: ApiKeys::new(&config.api),
             verifier: Verifier::new(&config.tokens)?,
             revocations: Revocations::default(),
-            idempotency: Idempotency::default(),
+            idempotency: Idempotency::new(Idempotency::LIMIT_BYTES),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),

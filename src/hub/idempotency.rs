@@ -22,9 +22,9 @@ pub struct Idempotency {
 /// What is to be done with a publication that has a key.
 #[derive(Debug)]
 #[must_use]
-pub enum Claim<'a> {
+pub enum Claim {
     /// Publish it: nobody else has, or is about to.
-    First(Turn<'a>),
+    First(Turn),
     /// It was published.
     Known(Receipt),
     /// Somebody else publishes it now: wait until that is over (an error is what tells so), and claim again.
@@ -36,8 +36,8 @@ pub enum Claim<'a> {
 /// The right to publish under a key. Dropped without [`Turn::done`], the key is as if it had never come, and whoever waits
 /// gets the turn.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    home: &'a Idempotency,
+pub struct Turn {
+    home: Arc<Idempotency>,
     key: Key,
     is_done: bool,
     /// Those who wait hold the other end. Dropped behind everything else.
@@ -79,12 +79,12 @@ impl Idempotency {
     const CLEARED_AT_ONCE: usize = 4;
 
     /// Knows no key yet; all of them may hold `limit_bytes`.
-    pub fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, keys: Mutex::default() }
+    pub fn new(limit_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { limit_bytes, keys: Mutex::default() })
     }
 
     /// Asks what is to be done with a publication on `topic` under `key`.
-    pub fn claim(&self, topic: &TopicName, key: &str, now: Instant) -> Claim<'_> {
+    pub fn claim(self: &Arc<Self>, topic: &TopicName, key: &str, now: Instant) -> Claim {
         let key: Key = Arc::new((topic.clone(), key.into()));
         let mut keys = self.lock();
         keys.clear_old(now);
@@ -106,7 +106,7 @@ impl Idempotency {
         keys.bytes += charge;
         keys.fates.insert(Arc::clone(&key), Fate::UnderWay(over));
         drop(keys);
-        Claim::First(Turn { home: self, key, is_done: false, _others: others })
+        Claim::First(Turn { home: Arc::clone(self), key, is_done: false, _others: others })
     }
 
     /// Keys that are known or under way.
@@ -124,23 +124,19 @@ impl Idempotency {
     }
 }
 
-impl Default for Idempotency {
-    fn default() -> Self {
-        Self::new(Self::LIMIT_BYTES)
-    }
-}
-
-impl Turn<'_> {
+impl Turn {
     /// It was published at `now`, with this receipt.
     pub fn done(mut self, receipt: Receipt, now: Instant) {
         self.is_done = true;
-        let mut keys = self.home.lock();
+        let home = Arc::clone(&self.home);
+        let mut keys = home.lock();
         keys.fates.insert(Arc::clone(&self.key), Fate::Done(now, receipt));
         keys.done.push_back((now, Arc::clone(&self.key)));
+        drop(keys);
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         // Those who wait look at the key when `_others` is gone, and that is after this.
         if !self.is_done {
@@ -198,7 +194,7 @@ mod tests {
         Receipt { position: Position { epoch: Epoch(1), offset: Offset(offset) }, receivers: 0 }
     }
 
-    fn publish(keys: &Idempotency, name: &str, key: &str, offset: u64, now: Instant) -> Receipt {
+    fn publish(keys: &Arc<Idempotency>, name: &str, key: &str, offset: u64, now: Instant) -> Receipt {
         match keys.claim(&topic(name), key, now) {
             Claim::First(turn) => {
                 turn.done(receipt(offset), now);
@@ -211,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_key_is_published_once_per_topic_until_its_time_is_over() {
-        let (keys, start) = (Idempotency::default(), Instant::now());
+        let (keys, start) = (Idempotency::new(Idempotency::LIMIT_BYTES), Instant::now());
         assert_eq!(publish(&keys, "a", "k", 1, start), receipt(1));
         let just_before = start + Idempotency::TTL - Duration::from_nanos(1);
         assert_eq!(publish(&keys, "a", "k", 2, just_before), receipt(1));
@@ -222,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_came_to_nothing_leaves_the_turn_to_who_waits() {
-        let (keys, now) = (Idempotency::default(), Instant::now());
+        let (keys, now) = (Idempotency::new(Idempotency::LIMIT_BYTES), Instant::now());
         let Claim::First(turn) = keys.claim(&topic("a"), "k", now) else { panic!("it is the first") };
         let Claim::UnderWay(over) = keys.claim(&topic("a"), "k", now) else { panic!("it is under way") };
         assert!(over.has_changed().is_ok(), "not over yet");
@@ -234,7 +230,7 @@ mod tests {
 
     #[test]
     fn who_waited_finds_what_the_first_one_got() {
-        let (keys, now) = (Idempotency::default(), Instant::now());
+        let (keys, now) = (Idempotency::new(Idempotency::LIMIT_BYTES), Instant::now());
         let Claim::First(turn) = keys.claim(&topic("a"), "k", now) else { panic!("it is the first") };
         let Claim::UnderWay(over) = keys.claim(&topic("a"), "k", now) else { panic!("it is under way") };
         turn.done(receipt(9), now);
@@ -267,7 +263,7 @@ mod tests {
     #[test]
     fn many_who_come_at_once_publish_each_key_once() {
         const THREADS: usize = 4;
-        let (keys, published) = (Idempotency::default(), AtomicU64::new(0));
+        let (keys, published) = (Idempotency::new(Idempotency::LIMIT_BYTES), AtomicU64::new(0));
         let begin = Barrier::new(THREADS);
         let found = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -315,7 +311,7 @@ mod tests {
         fn keys_are_as_a_list_of_what_was_published_in_time(
             steps in proptest::collection::vec((0..3_usize, 0..4_usize, 0..200_u64, any::<bool>()), 1..80),
         ) {
-            let (keys, mut now) = (Idempotency::default(), Instant::now());
+            let (keys, mut now) = (Idempotency::new(Idempotency::LIMIT_BYTES), Instant::now());
             let mut list: Vec<(usize, usize, Instant, Receipt)> = Vec::new();
             for (offset, (name, key, wait, succeeds)) in (1..).zip(steps) {
                 now += Duration::from_secs(wait);

@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use super::call::{Answered, result};
 use super::failure::{ApiError, Failure};
 use super::field::{Tags, keeps_history, parse, payload, topic_name};
-use crate::api::publish::publish;
+use crate::api::publish::{publish, publish_as};
 use crate::api::surface::Surface;
 use crate::hub::{Claim, Draft, Extras, Idempotency, Receipt, Topic, TopicName, Version};
 use crate::refusal::Refusal;
@@ -241,9 +241,7 @@ async fn publish_once(
     loop {
         match surface.idempotency.claim(topic.name(), key, Instant::now()) {
             Claim::First(turn) => {
-                let receipt = publish(surface, topic, draft, deadline).await?;
-                turn.done(receipt, Instant::now());
-                return Ok(receipt);
+                return publish_as(surface, topic, draft, Some(turn), deadline).await;
             }
             Claim::Known(receipt) => return Ok(receipt),
             Claim::UnderWay(mut over) => {
