@@ -20,6 +20,6 @@ fuzz_target!(|frame: &[u8]| {
             }
         }
         let _ = Emulation::read(format, frame);
+        let _ = Connect::read_bare(format, frame);
     }
-    let _ = Connect::read_bare(frame);
 });
