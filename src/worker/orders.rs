@@ -14,7 +14,8 @@ use crate::protocol::centrifuge::{ClaimedEpoch, UnsubscribeCode};
 use crate::refusal::Refusal;
 use crate::session::{Expiry, Grant, Stage};
 
-/// Orders that may wait for one worker. Whoever has more to say is told to come back later.
+/// Orders that may wait for one worker, and one more for each thread that gives some at that moment. Whoever has more to say is
+/// told to come back later.
 const LIMIT: usize = 65_536;
 
 /// Orders done in a turn.
@@ -89,7 +90,8 @@ pub(crate) struct TooManyOrders(pub(crate) Order);
 impl Orders {
     /// The ways to this many workers.
     pub(crate) fn new(hub: Arc<Hub>, workers: usize) -> Self {
-        Self { hub, ways: (0..workers).map(|_| crossbeam_channel::bounded(LIMIT)).collect() }
+        // A bounded channel would take memory for all that may ever wait at once: 6 MB per worker.
+        Self { hub, ways: (0..workers).map(|_| crossbeam_channel::unbounded()).collect() }
     }
 
     /// Where a worker finds its orders.
@@ -102,7 +104,11 @@ impl Orders {
     /// # Errors
     /// If too many wait for it already.
     pub(crate) fn give(&self, worker: WorkerId, order: Order) -> Result<(), TooManyOrders> {
-        self.ways[worker.index()].0.try_send(order).map_err(|refused| TooManyOrders(refused.into_inner()))?;
+        let way = &self.ways[worker.index()].0;
+        if way.len() >= LIMIT {
+            return Err(TooManyOrders(order));
+        }
+        way.send(order).map_err(|refused| TooManyOrders(refused.into_inner()))?;
         self.hub.mailbox(worker).wake();
         Ok(())
     }
@@ -188,5 +194,31 @@ impl Worker {
                 .is_some_and(|one| one.id == client && one.user.is_empty() && one.stage == Stage::Connected)
         };
         self.connections.iter().find(|one| one.is_open() && is_it(one.id)).map(|one| one.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::Mailbox;
+
+    #[test]
+    fn a_worker_has_as_many_orders_as_may_wait_and_the_next_is_given_back() {
+        let mailboxes = vec![Arc::new(Mailbox::new(1 << 20, Box::new(|| {})))];
+        let hub = Hub::open(&Config::default(), mailboxes, Instant::now()).unwrap();
+        let orders = Orders::new(hub, 1);
+        let give = |index: usize| {
+            let id = ConnectionId { index: index as u32, generation: 0 };
+            let order = Order::Published { id, command: None, outcome: Err(Refusal::Draining) };
+            orders.give(WorkerId(0), order)
+        };
+        (0..LIMIT).for_each(|index| give(index).unwrap());
+        let TooManyOrders(Order::Published { id, .. }) = give(LIMIT).unwrap_err() else { panic!("another order") };
+        assert_eq!(id.index as usize, LIMIT);
+        orders.end(WorkerId(0)).recv().unwrap();
+        give(LIMIT).unwrap();
     }
 }
