@@ -105,7 +105,7 @@ impl Worker {
                 hooks::Answer::Failed(failure) => refusal(failure.refused()),
             });
             if surface.orders.give(here, Order::Answered { ask: number, answer }).is_err() {
-                tracing::error!("an answer of the backend is lost: too many orders wait for a worker");
+                tracing::error!(connection = %id, "an answer of the backend is lost: too many orders wait for its worker");
             }
         };
         if let Err(failure) = self.seat.surface.hooks.call(ask, &passed, done) {
