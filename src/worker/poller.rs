@@ -90,7 +90,8 @@ impl Bell {
 
 /// The poller of one worker.
 pub(crate) struct Poller {
-    epoll: OwnedFd,
+    /// Shared with the runtime while it watches: a duplicate would be one more descriptor, asked for when there may be none.
+    epoll: Arc<OwnedFd>,
     events: Vec<Event>,
 }
 
@@ -100,17 +101,19 @@ impl Poller {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         // Edge-triggered, so it is never read: each write is an edge, and 2^64 of them do not happen.
         epoll::add(&epoll, &*bell.0, EventData::new_u64(Token::Wake.pack()), Self::flags(Token::Wake))?;
-        Ok(Self { epoll, events: Vec::with_capacity(EVENTS) })
+        Ok(Self { epoll: Arc::new(epoll), events: Vec::with_capacity(EVENTS) })
     }
 
-    /// The same epoll, watched by the tokio runtime of this thread.
+    /// The same epoll, watched by the tokio runtime of this thread. Takes no descriptor.
+    ///
+    /// # Errors
+    /// If the kernel has no memory for one more watch.
     #[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor that its types cannot express")]
-    pub(crate) fn watch(&self) -> io::Result<AsyncFd<OwnedFd>> {
-        let epoll = self.epoll.try_clone()?;
+    pub(crate) fn watch(&self) -> io::Result<AsyncFd<Arc<OwnedFd>>> {
         // SAFETY: `register` wants a descriptor that is open, and the same from every `as_raw_fd`, for as long as the
-        // `AsyncFd` lives. An `OwnedFd` is open until it is dropped and never changes its number; this one is a
-        // duplicate that moves into the `AsyncFd`, which nobody takes it out of.
-        Ok(unsafe { AsyncFd::register(epoll) }?)
+        // `AsyncFd` lives. An `OwnedFd` is open until it is dropped and never changes its number, and it is not dropped
+        // while the `Arc` in the `AsyncFd` is there.
+        Ok(unsafe { AsyncFd::register(Arc::clone(&self.epoll)) }?)
     }
 
     /// Watches what comes from a connection or a greeting, edge-triggered.

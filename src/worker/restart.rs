@@ -129,7 +129,9 @@ impl Worker {
             "a worker panicked; its clients are told to reconnect, and it starts again"
         );
         self.leave_everything();
-        let Self { seat, greetings, farewells, drain, http_tasks, .. } = self;
+        let Self { seat, greetings, farewells, drain, http_tasks, poller, .. } = self;
+        // Its descriptor may be the last there was.
+        drop(poller);
         let mut next = Self::new(seat)?;
         next.counters().restarts.add(1);
         next.farewells = farewells;

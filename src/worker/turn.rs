@@ -113,7 +113,7 @@ impl Worker {
     /// Sleeps until the poller, the clock, the drain or a task of this thread has something.
     async fn sleep_with_tasks(
         &mut self,
-        watched: &AsyncFd<OwnedFd>,
+        watched: &AsyncFd<Arc<OwnedFd>>,
         draining: &mut watch::Receiver<bool>,
     ) -> io::Result<()> {
         // All three may be dropped half way: readiness stays in the poller.

@@ -1,7 +1,10 @@
 //! What a hub's process holds, before a fault and after it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use rustix::process::Pid;
 
@@ -64,7 +67,20 @@ pub(crate) fn mib(bytes: u64) -> f64 {
 
 /// Open descriptors of a process.
 pub(crate) fn descriptors(process: Pid) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero())).unwrap().count()
+    targets(process).count()
+}
+
+/// The sockets behind them: of a hub, its listeners and all who are let in.
+pub(crate) fn sockets(process: Pid) -> usize {
+    // Several descriptors may stand for one.
+    let sockets = targets(process).filter(|target| target.as_os_str().as_bytes().starts_with(b"socket:"));
+    sockets.collect::<HashSet<_>>().len()
+}
+
+/// What the descriptors of a process stand for. One that is closed meanwhile may be left out.
+fn targets(process: Pid) -> impl Iterator<Item = PathBuf> {
+    let folder = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero())).unwrap();
+    folder.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
 }
 
 /// Resident memory of a process.
