@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use fanfare::ws::{Decoder, Deflater, Inflater, MessageLimits, Window, frame};
+use fanfare::ws::{Decoder, Deflater, Inflater, MessageLimits, Thresholds, Window, frame};
 
 const LIMITS: MessageLimits = MessageLimits { bytes: 64 * 1024, fragments: 4096 };
 
@@ -16,18 +16,20 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function("floor_copy", |bencher| bencher.iter(|| Bytes::copy_from_slice(black_box(&plain))));
         for level in [1, 3, 6, 9] {
-            let mut deflater = Deflater::new(level, 1);
+            let mut deflater = Deflater::new(level, Thresholds::default());
             group.bench_function(BenchmarkId::new("level", level), |bencher| {
                 bencher.iter(|| deflater.deflate(Window::Bits15, black_box(&plain)));
             });
         }
         for window in [Window::Bits9, Window::Bits12] {
-            let mut deflater = Deflater::new(3, 1);
+            let mut deflater = Deflater::new(3, Thresholds::default());
             group.bench_function(BenchmarkId::new("level_3_window", window.bits()), |bencher| {
                 bencher.iter(|| deflater.deflate(window, black_box(&plain)));
             });
         }
-        let mut input = client_frame(&Deflater::new(3, 1).deflate(Window::Bits15, &plain).expect("JSON compresses"));
+        let mut input = client_frame(
+            &Deflater::new(3, Thresholds::default()).deflate(Window::Bits15, &plain).expect("JSON compresses"),
+        );
         let (mut decoder, mut inflater) = (Decoder::new(), Inflater::new());
         group.bench_function("inflate", |bencher| {
             bencher.iter(|| {

@@ -2,7 +2,7 @@
 //! whatever the hub compresses itself comes back.
 #![no_main]
 
-use fanfare::ws::{Decoder, Deflater, Inflater, Message, MessageLimits, Violation, Window, frame};
+use fanfare::ws::{Decoder, Deflater, Inflater, Message, MessageLimits, Thresholds, Violation, Window, frame};
 use libfuzzer_sys::fuzz_target;
 
 /// An unmasked client frame would be refused; a mask of zeros changes nothing.
@@ -53,7 +53,7 @@ fuzz_target!(|data: (u16, u8, u8, &[u8])| {
     let fragments = [client_frame(0x42, front), client_frame(0x80, back)].concat();
     assert_eq!(decode(fragments, usize::from(piece), limit, &mut inflater), whole);
 
-    let mut deflater = Deflater::new(piece % 10, 1);
+    let mut deflater = Deflater::new(piece % 10, Thresholds::default());
     for window in Window::ALL {
         let Some(deflated) = deflater.deflate(window, &frame::binary(payload)) else { continue };
         let header_bytes = match deflated[1] {

@@ -9,7 +9,7 @@ use hyper::{Method, Version};
 
 use super::origin::Origins;
 use crate::api::{self, Reach, Route, StreamKind, Surface, Wanted};
-use crate::config::{Compression, PublishRule};
+use crate::config::PublishRule;
 use crate::hooks::Passed;
 use crate::hub::{Position, Start, TopicName};
 use crate::protocol::centrifuge::{Connect, Envelope, Format, Transport};
@@ -371,15 +371,15 @@ fn check(head: &Parts, origins: &Origins) -> Result<(), Refused> {
 /// # Errors
 /// If they are malformed (RFC 6455 §9.1). Where compression is off they are not looked at.
 pub(super) fn compression<'h>(
-    settings: &Compression,
+    reach: &Reach,
     offers: impl IntoIterator<Item = &'h [u8]>,
 ) -> Result<Option<Agreement>, Malformed> {
-    if settings.enabled { ws::negotiate(offers) } else { Ok(None) }
+    if reach.compression.is_some() { ws::negotiate(offers) } else { Ok(None) }
 }
 
 fn agree(reach: &Reach, head: &Parts) -> Result<Option<Agreement>, Refused> {
     let offers = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().map(HeaderValue::as_bytes);
-    compression(&reach.compression, offers).map_err(|error| (Refusal::BadHandshake, error.to_string()))
+    compression(reach, offers).map_err(|error| (Refusal::BadHandshake, error.to_string()))
 }
 
 /// 16 bytes are 22 base64 characters and two `=` (RFC 6455 §4.1, 7).

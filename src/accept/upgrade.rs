@@ -54,7 +54,7 @@ pub(super) fn read(surface: &Surface, caller: Caller, head: &[u8]) -> Option<InP
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = reach.below_base(path)?;
     let upgrade = Upgrade::of(request.headers)?;
-    let compression = decision::compression(&reach.compression, upgrade.extensions).ok()?;
+    let compression = decision::compression(reach, upgrade.extensions).ok()?;
     let opening = match reach.route(&surface.routes, path, Wanted::Connection).ok()? {
         Route::Topic(topic) if upgrade.is_from(&reach.origins) => {
             decision::topic_socket(surface, query, topic, compression).ok()?

@@ -8,8 +8,9 @@ use hyper::http::uri::PathAndQuery;
 
 use super::route::{BadTopicPath, Route, Routes};
 use crate::accept::origin::{BadOrigin, Origins};
-use crate::config::{Compression, Config, Listen, ListenAddress, Networks, SurfaceName};
+use crate::config::{Config, Listen, ListenAddress, Networks, SurfaceName};
 use crate::tls::{Identity, IdentityError, Issuers};
+use crate::ws::{ThresholdId, Thresholds};
 
 /// What clients of one listener can reach. Compiled from its entry in the configuration.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub struct Reach {
     base_path: Box<str>,
     /// Origins of pages that may connect through it.
     pub origins: Origins,
-    /// What is agreed on about compression.
-    pub compression: Compression,
+    /// From which size on publications are compressed for clients that offer it. `None`: offers are not looked at.
+    pub compression: Option<ThresholdId>,
     /// Proxies that are believed when they say who a client is.
     pub trusted_proxies: Networks,
     /// Whether connections begin with a PROXY header.
@@ -51,18 +52,23 @@ impl Surfaces {
 }
 
 impl Reach {
-    /// What `listen` says, completed by what `config` says for all. Blocks on the files of its TLS.
+    /// What `listen` says, completed by what `config` says for all. Its threshold of compression is entered into
+    /// `thresholds`, of which the configuration's check lets no more through than there is room for. Blocks on the files
+    /// of its TLS.
     ///
     /// # Errors
     /// An origin that is none, or a certificate or key that is of no use.
-    pub fn new(listen: &Listen, config: &Config, issuers: &mut Issuers) -> Result<Self, ReachError> {
-        let mut compression = config.compression;
-        compression.enabled = listen.compression.unwrap_or(compression.enabled);
+    pub fn new(
+        listen: &Listen,
+        config: &Config,
+        issuers: &mut Issuers,
+        thresholds: &mut Thresholds,
+    ) -> Result<Self, ReachError> {
         Ok(Self {
             surfaces: Surfaces::new(&listen.surfaces),
             base_path: listen.base_path.trim_end_matches('/').into(),
             origins: Origins::new(listen.origins.as_deref().unwrap_or(&config.server.origins))?,
-            compression,
+            compression: listen.compresses_from(&config.compression).and_then(|size| thresholds.enter(size.bytes())),
             trusted_proxies: listen.trusted_proxies.clone(),
             proxy_protocol: listen.proxy_protocol,
             identity: listen.tls.as_ref().map(|tls| issuers.identity(tls)).transpose()?,
@@ -173,12 +179,12 @@ mod tests {
     use hyper::{Method, Request};
 
     use super::*;
-    use crate::config::{Endpoint, Page};
+    use crate::config::{ByteSize, Compression, Endpoint, Page};
 
     fn reach(change: impl FnOnce(&mut Listen)) -> Reach {
         let mut listen = Listen::at(ListenAddress::Unix("/run/hub.sock".into()));
         change(&mut listen);
-        Reach::new(&listen, &Config::default(), &mut Issuers::default()).unwrap()
+        Reach::new(&listen, &Config::default(), &mut Issuers::default(), &mut Thresholds::default()).unwrap()
     }
 
     fn routes() -> Routes {
@@ -242,5 +248,33 @@ mod tests {
         assert_eq!(head.uri, "/topics/a?since=1:2");
         assert_eq!(reach.enter(&mut head).unwrap_err().to_string(), "all paths here begin with /push");
         assert_eq!((head.uri.path(), head.method), ("/topics/a", Method::GET));
+    }
+
+    #[test]
+    fn listeners_with_the_same_threshold_share_it_and_those_without_compression_have_none() {
+        let config = |enabled| Config {
+            compression: Compression { enabled, threshold: ByteSize(256), ..Compression::default() },
+            ..Config::default()
+        };
+        let mut thresholds = Thresholds::default();
+        let mut compression = |enabled, own: Option<bool>, threshold: Option<u64>| {
+            let listen = Listen {
+                compression: own,
+                compression_threshold: threshold.map(ByteSize),
+                ..Listen::at(ListenAddress::Unix("/run/hub.sock".into()))
+            };
+            Reach::new(&listen, &config(enabled), &mut Issuers::default(), &mut thresholds).unwrap().compression
+        };
+        let common = compression(true, None, None).unwrap();
+        let own = compression(true, None, Some(1024)).unwrap();
+        assert_ne!(common, own);
+        assert_eq!(compression(true, None, Some(256)), Some(common));
+        assert_eq!(compression(false, Some(true), None), Some(common));
+        assert_eq!(compression(false, Some(true), Some(1024)), Some(own));
+        assert_eq!(compression(true, Some(false), Some(2048)), None);
+        assert_eq!(compression(false, None, Some(2048)), None);
+        let mut expected = Thresholds::default();
+        assert_eq!([256, 1024].map(|bytes| expected.enter(bytes).unwrap()), [common, own]);
+        assert_eq!(thresholds, expected, "nobody has the others");
     }
 }

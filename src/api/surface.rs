@@ -25,6 +25,7 @@ use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
 use crate::tls::Issuers;
 use crate::worker::Orders;
+use crate::ws::Thresholds;
 
 /// The body of every answer.
 pub type Body = http_body_util::Full<bytes::Bytes>;
@@ -78,6 +79,8 @@ pub struct Surface {
     pub sessions: Arc<Sessions>,
     /// Who issues what the listeners show.
     pub issuers: Issuers,
+    /// From which sizes on publications are compressed.
+    pub thresholds: Thresholds,
     /// What is reached through each listener.
     reaches: Box<[Reach]>,
     endpoint_origins: Box<[Option<Origins>]>,
@@ -123,9 +126,9 @@ impl Surface {
         started: Instant,
         demo: bool,
     ) -> Result<Self, SurfaceError> {
-        let mut issuers = Issuers::default();
+        let (mut issuers, mut thresholds) = (Issuers::default(), Thresholds::default());
         let reaches = config.everywhere().into_iter().map(|listen| {
-            Reach::new(&listen, &config, &mut issuers)
+            Reach::new(&listen, &config, &mut issuers, &mut thresholds)
                 .map_err(|source| SurfaceError::Reach { address: listen.address, source })
         });
         let reaches = reaches.collect::<Result<_, _>>()?;
@@ -153,6 +156,7 @@ impl Surface {
             node: uuid::Uuid::new_v4().to_string(),
             started_unix: now_unix.saturating_sub(since_start),
             issuers,
+            thresholds,
             reaches,
             endpoint_origins,
             sessions: Sessions::new(

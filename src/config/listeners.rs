@@ -8,7 +8,9 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::address;
+use super::compression::Compression;
 use super::network::Networks;
+use super::units::ByteSize;
 use crate::tls::Tls;
 
 /// One `[[listeners]]` entry. All keys but `address` are optional.
@@ -29,6 +31,9 @@ pub struct Listen {
     /// Whether clients are offered compression. Default: `compression.enabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<bool>,
+    /// As `compression.threshold`, for this listener only. Default: `compression.threshold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression_threshold: Option<ByteSize>,
     /// What a proxy in front puts before every path, such as `"/push"`. Default: nothing.
     #[serde(default)]
     pub base_path: String,
@@ -84,12 +89,20 @@ impl Listen {
             origins: None,
             connections: None,
             compression: None,
+            compression_threshold: None,
             base_path: String::new(),
             trusted_proxies: Networks::default(),
             proxy_protocol: false,
             mode: None,
             tls: None,
         }
+    }
+
+    /// From which size on publications are compressed for clients that offer it, where `common` is what is said for all;
+    /// `None` if they are not.
+    pub fn compresses_from(&self, common: &Compression) -> Option<ByteSize> {
+        let enabled = self.compression.unwrap_or(common.enabled);
+        enabled.then(|| self.compression_threshold.unwrap_or(common.threshold))
     }
 
     /// The permissions of a Unix socket; `None` if `mode` is not octal.

@@ -58,7 +58,7 @@ impl Config {
     pub fn memory_bound(&self, workers: usize) -> MemoryBound {
         let limits = &self.limits;
         // A connection is either sending a head or a message, never both.
-        let compressed = self.compression.enabled;
+        let compressed = self.everywhere().iter().any(|listen| listen.compresses_from(&self.compression).is_some());
         let message = if compressed { largest_compressed(limits.message) } else { limits.message };
         let inbound = message.max(limits.header);
         let item = |purpose, keys, bytes| MemoryItem { purpose, keys, bytes };
@@ -143,7 +143,7 @@ fn times(size: ByteSize, count: usize) -> ByteSize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::History;
+    use crate::config::{History, Listen, ListenAddress};
 
     #[test]
     fn the_bound_is_the_sum_of_its_items_and_follows_the_limits() {
@@ -164,7 +164,9 @@ mod tests {
         assert_eq!(config.memory_bound(4).total(), ByteSize::mib(16 + 16 + 8 + 64 + 100 + 50 + 192 + 64 + 2 * 4 + 6));
         config.hooks.rpc = None;
         config.limits.header = ByteSize::kib(16);
-        config.compression.enabled = true;
+        config
+            .listeners
+            .push(Listen { compression: Some(true), ..Listen::at(ListenAddress::Unix("/run/hub.sock".into())) });
         let longer = 16 * (128 * 1024 + 64);
         assert_eq!(
             config.memory_bound(4).total(),

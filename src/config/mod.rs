@@ -3,7 +3,7 @@
 //! Reading order: [`Config`] and its sections (`server`, `limits`, `topics`, `endpoints`, …), `units`, `network`;
 //! then how a file becomes one: `loader`, `document` (TOML with the place of every key), `environment`,
 //! `check` (what the types cannot say), `mistake` and `place` (what is told to the person who wrote it).
-//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, `tls` and `identity`, and nobody else.
+//! Reads files; binds, starts and logs nothing. Imports `hub::TopicName`, `ws::Thresholds`, `tls` and `identity`, and nobody else.
 
 mod address;
 mod api;

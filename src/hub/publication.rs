@@ -11,7 +11,8 @@ use super::member::Member;
 use super::position::{Offset, Position};
 use super::topic::Topic;
 use crate::protocol::{self, About, Content, Encoding};
-use crate::ws::Deflater;
+use crate::ws::frame::payload;
+use crate::ws::{Deflater, Deflation, Window};
 
 /// A payload on its way to a topic: not yet accepted, no offset yet.
 ///
@@ -135,14 +136,17 @@ pub struct Publication {
 /// many encodings there are.
 #[derive(Debug)]
 struct Made {
+    /// One that does not compress.
     encoding: Encoding,
+    /// What it was compressed for besides.
+    window: Option<Window>,
     /// `None` if compression does not make it smaller.
     frame: Option<Bytes>,
     next: OnceLock<Box<Made>>,
 }
 
 impl Publication {
-    fn new(topic: Arc<Topic>, position: Position, draft: Draft, accepted: Instant) -> Self {
+    pub(super) fn new(topic: Arc<Topic>, position: Position, draft: Draft, accepted: Instant) -> Self {
         Self { topic, position, accepted, draft, previous: None, is_kept: false, frames: OnceLock::new() }
     }
 
@@ -170,13 +174,15 @@ impl Publication {
     /// The bytes of this publication for a socket that speaks `encoding`, made once and shared. Empty if there is nothing
     /// to say in it.
     ///
-    /// Compressed by `deflater` once for each encoding that compresses, whichever worker needs it first; another that
-    /// needs it meanwhile waits. If `deflater` does not make the frame smaller, it is the one without compression.
+    /// Compressed by `deflater` once for each window, whatever the thresholds are and whichever worker needs it first;
+    /// another that needs it meanwhile waits. Below the threshold, or if `deflater` does not make the frame smaller, it is
+    /// the one without compression.
     pub fn frame(&self, encoding: Encoding, deflater: &mut Deflater) -> &Bytes {
-        let uncompressed = self.uncompressed(encoding.uncompressed());
-        match encoding.window() {
-            Some(window) if deflater.takes(uncompressed) => {
-                self.made(encoding, || deflater.deflate(window, uncompressed)).unwrap_or(uncompressed)
+        let (plain, how) = (encoding.uncompressed(), encoding.deflation());
+        let uncompressed = self.uncompressed(plain);
+        match how {
+            Some(Deflation { window, threshold }) if deflater.takes(threshold, payload(uncompressed).len()) => {
+                self.made(plain, Some(window), || deflater.deflate(window, uncompressed)).unwrap_or(uncompressed)
             }
             Some(_) | None => uncompressed,
         }
@@ -186,21 +192,21 @@ impl Publication {
         if encoding == Encoding::Plain {
             return &self.draft.frame;
         }
-        self.made(encoding, || Some(protocol::encode(encoding, &self.content())))
+        self.made(encoding, None, || Some(protocol::encode(encoding, &self.content())))
             .expect("invariant: without compression there always is a frame")
     }
 
-    /// The frame in `encoding`, made by `make` if it was not yet. Who finds the end of the list taken by another encoding
-    /// goes on behind it; the list is never longer than there are encodings in use.
-    fn made(&self, encoding: Encoding, make: impl FnOnce() -> Option<Bytes>) -> Option<&Bytes> {
+    /// The frame in `encoding`, compressed for `window` or not, made by `make` if it was not yet. Who finds the end of the
+    /// list taken by another one goes on behind it; the list is never longer than there are encodings and windows in use.
+    fn made(&self, encoding: Encoding, window: Option<Window>, make: impl FnOnce() -> Option<Bytes>) -> Option<&Bytes> {
         let mut make = Some(make);
         let mut place = &self.frames;
         loop {
             let made = place.get_or_init(|| {
                 let make = make.take().expect("invariant: what was made is found, and not made again");
-                Box::new(Made { encoding, frame: make(), next: OnceLock::new() })
+                Box::new(Made { encoding, window, frame: make(), next: OnceLock::new() })
             });
-            if made.encoding == encoding {
+            if made.encoding == encoding && made.window == window {
                 return made.frame.as_ref();
             }
             place = &made.next;

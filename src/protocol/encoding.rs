@@ -11,7 +11,7 @@ use super::shaped;
 use super::sse::{self, Delimiting};
 use crate::hub::{Kind, Position};
 use crate::ws::frame::{FrameHeader, HEADER_LIMIT_BYTES};
-use crate::ws::{OpCode, Window};
+use crate::ws::{Deflation, OpCode};
 
 /// How a publication looks on a socket. One log of ready frames exists per (worker, topic, encoding) in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,12 +31,12 @@ pub enum Encoding {
     SseTopicChunked,
     /// A push of the Centrifuge protocol.
     Centrifuge(Shape),
-    /// The message of [`Encoding::Plain`], compressed for a window if that makes it smaller.
-    PlainDeflate(Window),
-    /// The message of [`Encoding::Json`], compressed for a window if that makes it smaller.
-    JsonDeflate(Window),
-    /// The message of [`Encoding::Centrifuge`], compressed for a window if that makes it smaller.
-    CentrifugeDeflate(Shape, Window),
+    /// The message of [`Encoding::Plain`], compressed if it is large enough and becomes smaller.
+    PlainDeflate(Deflation),
+    /// The message of [`Encoding::Json`], compressed if it is large enough and becomes smaller.
+    JsonDeflate(Deflation),
+    /// The message of [`Encoding::Centrifuge`], compressed if it is large enough and becomes smaller.
+    CentrifugeDeflate(Shape, Deflation),
 }
 
 impl Encoding {
@@ -44,13 +44,13 @@ impl Encoding {
     pub const UNCOMPRESSED: [Self; 6] =
         [Self::Plain, Self::Json, Self::Sse, Self::SseChunked, Self::SseTopic, Self::SseTopicChunked];
 
-    /// The same, compressed for `window`. Response bodies stay as they are: the extension is one of WebSockets.
-    pub const fn deflated(self, window: Window) -> Self {
+    /// The same, compressed like that. Response bodies stay as they are: the extension is one of WebSockets.
+    pub const fn deflated(self, how: Deflation) -> Self {
         match self {
-            Self::Plain | Self::PlainDeflate(_) => Self::PlainDeflate(window),
-            Self::Json | Self::JsonDeflate(_) => Self::JsonDeflate(window),
+            Self::Plain | Self::PlainDeflate(_) => Self::PlainDeflate(how),
+            Self::Json | Self::JsonDeflate(_) => Self::JsonDeflate(how),
             Self::Centrifuge(shape) | Self::CentrifugeDeflate(shape, _) => match shape.delimiting() {
-                None => Self::CentrifugeDeflate(shape, window),
+                None => Self::CentrifugeDeflate(shape, how),
                 Some(_) => Self::Centrifuge(shape),
             },
             Self::Sse | Self::SseChunked | Self::SseTopic | Self::SseTopicChunked => self,
@@ -73,10 +73,10 @@ impl Encoding {
         }
     }
 
-    /// The window it compresses for; `None` if it does not.
-    pub const fn window(self) -> Option<Window> {
+    /// How it compresses; `None` if it does not.
+    pub const fn deflation(self) -> Option<Deflation> {
         match self {
-            Self::PlainDeflate(window) | Self::JsonDeflate(window) | Self::CentrifugeDeflate(_, window) => Some(window),
+            Self::PlainDeflate(how) | Self::JsonDeflate(how) | Self::CentrifugeDeflate(_, how) => Some(how),
             Self::Plain
             | Self::Json
             | Self::Sse
@@ -104,8 +104,8 @@ impl Encoding {
                 Deltas::Fresh => Some(Self::Centrifuge(shape.with_deltas(Deltas::Going))),
                 Deltas::Off | Deltas::Going => None,
             },
-            Self::CentrifugeDeflate(shape, window) => match shape.deltas() {
-                Deltas::Fresh => Some(Self::CentrifugeDeflate(shape.with_deltas(Deltas::Going), window)),
+            Self::CentrifugeDeflate(shape, how) => match shape.deltas() {
+                Deltas::Fresh => Some(Self::CentrifugeDeflate(shape.with_deltas(Deltas::Going), how)),
                 Deltas::Off | Deltas::Going => None,
             },
             Self::Plain
@@ -171,6 +171,7 @@ mod tests {
     use super::*;
     use crate::hub::{Epoch, Offset};
     use crate::protocol::sse::reader::{dechunk, read};
+    use crate::ws::{Thresholds, Window};
 
     const POSITION: Position = Position { epoch: Epoch(7), offset: Offset(42) };
     const LINE: &str = r#"{"topic":"news","epoch":"7","offset":42,"data":"a\nb"}"#;
@@ -179,16 +180,22 @@ mod tests {
         encode(encoding, &Content::plain("news", POSITION, Kind::Text, b"a\nb"))
     }
 
+    fn deflations() -> impl Iterator<Item = Deflation> {
+        let mut thresholds = Thresholds::default();
+        let thresholds = [1, 2].map(|bytes| thresholds.enter(bytes).unwrap());
+        Window::ALL.into_iter().flat_map(move |window| thresholds.map(|threshold| Deflation { window, threshold }))
+    }
+
     #[test]
     fn compressing_an_encoding_and_leaving_it_again_gives_the_same_one() {
         let shapes = Shape::all().map(Encoding::Centrifuge);
         for encoding in Encoding::UNCOMPRESSED.into_iter().chain(shapes) {
-            assert_eq!(encoding.window(), None);
-            for window in Window::ALL {
-                let deflated = encoding.deflated(window);
+            assert_eq!(encoding.deflation(), None);
+            for how in deflations() {
+                let deflated = encoding.deflated(how);
                 assert_eq!(deflated.uncompressed(), encoding);
                 assert_eq!(deflated.delimiting(), encoding.delimiting());
-                assert_eq!(deflated.window(), encoding.delimiting().is_none().then_some(window));
+                assert_eq!(deflated.deflation(), encoding.delimiting().is_none().then_some(how));
                 assert_eq!(encoded(deflated), encoded(encoding));
             }
         }

@@ -24,7 +24,7 @@ use crate::protocol::{self, Encoding, Notice, Shape, sse};
 use crate::refusal::Refusal;
 use crate::session::{Client, Opening, Session, StreamTopics};
 use crate::tls::Channel;
-use crate::ws::{self, Agreement, Decoder};
+use crate::ws::{self, Agreement, Decoder, Deflation};
 
 /// A socket that becomes a connection.
 #[derive(Debug)]
@@ -242,9 +242,13 @@ impl Worker {
     /// How the publications of `topic` look to a connection that asked for `encoding`: compressed, if that was agreed on
     /// and the topic's rules have nothing against it.
     pub(super) fn compressed(&mut self, id: ConnectionId, topic: &Topic, encoding: Encoding) -> Encoding {
-        let agreed = self.connection(id).and_then(|connection| connection.compression);
-        match agreed.filter(|_| self.seat.surface.hub.rules()[topic.rules()].compress) {
-            Some(window) => encoding.deflated(window),
+        let agreed = self.connection(id).and_then(|connection| Some((connection.compression?, connection.listener)));
+        let surface = &self.seat.surface;
+        let Some((window, listener)) = agreed.filter(|_| surface.hub.rules()[topic.rules()].compress) else {
+            return encoding;
+        };
+        match surface.reach(listener).compression {
+            Some(threshold) => encoding.deflated(Deflation { window, threshold }),
             None => encoding,
         }
     }

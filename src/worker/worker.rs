@@ -233,7 +233,6 @@ impl Worker {
             log_rules(&slow_consumer, rules.write_delay)
         }));
         let started = Instant::now();
-        let compression = seat.surface.config.compression;
         Ok(Self {
             mailbox: Arc::clone(seat.surface.hub.mailbox(seat.id)),
             poller,
@@ -267,7 +266,7 @@ impl Worker {
             opened: Vec::new(),
             sealed: Vec::new(),
             inflater: Inflater::new(),
-            deflater: Deflater::new(compression.level, compression.threshold.bytes()),
+            deflater: Deflater::new(config.compression.level, seat.surface.thresholds.clone()),
             replayed: Replayed::default(),
             unreleased_bytes: 0,
             stuck: None,

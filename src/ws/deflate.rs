@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::{Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::frame::FrameHeader;
+use super::frame::{FrameHeader, payload};
 use super::inflate::wire_limit;
+use super::threshold::{ThresholdId, Thresholds};
 use super::window::Window;
 
 /// What a flush ends with, and what is left out of the message.
@@ -21,7 +22,7 @@ const KEPT_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Deflater {
     level: Compression,
-    threshold_bytes: usize,
+    thresholds: Thresholds,
     /// By [`Window::index`].
     streams: [Option<Compress>; Window::COUNT],
     room: Vec<u8>,
@@ -38,31 +39,22 @@ pub struct Tally {
 }
 
 impl Deflater {
-    /// A compressor of `level` 1 (fast) to 9 (small) that leaves payloads of less than `threshold_bytes` as they are.
-    pub fn new(level: u8, threshold_bytes: usize) -> Self {
+    /// A compressor of `level` 1 (fast) to 9 (small), for subscribers that have it from one of `thresholds` on.
+    pub fn new(level: u8, thresholds: Thresholds) -> Self {
         let level = Compression::new(u32::from(level.clamp(1, 9)));
-        Self {
-            level,
-            threshold_bytes,
-            streams: [const { None }; Window::COUNT],
-            room: Vec::new(),
-            tally: Tally::default(),
-        }
+        Self { level, thresholds, streams: [const { None }; Window::COUNT], room: Vec::new(), tally: Tally::default() }
     }
 
-    /// Whether the payload of `frame`, a whole uncompressed frame of the server, is worth trying.
-    pub fn takes(&self, frame: &[u8]) -> bool {
-        payload(frame).len() >= self.threshold_bytes.max(1)
+    /// Whether a payload of this length is worth trying for subscribers that have this threshold.
+    pub fn takes(&self, threshold: ThresholdId, payload_bytes: usize) -> bool {
+        self.thresholds.are_reached(threshold, payload_bytes)
     }
 
-    /// The same message as `frame`, which is a whole uncompressed frame of the server, compressed for `window`. `None` if
-    /// it is below the threshold or would not become smaller.
+    /// The same message as `frame`, which is a whole uncompressed frame of the server, compressed for `window`, whatever
+    /// its size. `None` if it would not become smaller.
     ///
     /// The same frame always becomes the same bytes. Some 20 µs for 1 KiB of JSON; copies the outcome once.
     pub fn deflate(&mut self, window: Window, frame: &[u8]) -> Option<Bytes> {
-        if !self.takes(frame) {
-            return None;
-        }
         let payload = payload(frame);
         self.tally.in_bytes += payload.len() as u64;
         let smaller = self.squeeze(window, payload);
@@ -111,16 +103,6 @@ impl Deflater {
         let body = self.room[..written].strip_suffix(&TAIL)?;
         (is_whole && body.len() < payload.len()).then_some(body.len())
     }
-}
-
-/// The payload of a whole frame of the server, which is never masked.
-fn payload(frame: &[u8]) -> &[u8] {
-    let header_bytes = match frame.get(1) {
-        Some(127) => 10,
-        Some(126) => 4,
-        _ => 2,
-    };
-    frame.get(header_bytes..).unwrap_or_default()
 }
 
 #[cfg(test)]

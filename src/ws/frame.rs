@@ -63,6 +63,16 @@ impl FrameHeader {
     }
 }
 
+/// The payload of a whole frame of the server, which is never masked. Compressed, if the frame is.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let header_bytes = match frame.get(1) {
+        Some(127) => 10,
+        Some(126) => 4,
+        _ => 2,
+    };
+    frame.get(header_bytes..).unwrap_or_default()
+}
+
 /// `payload` in one final frame; copies it once.
 pub fn frame(opcode: OpCode, payload: &[u8]) -> Bytes {
     let header = FrameHeader::new(opcode, payload.len());
@@ -129,7 +139,7 @@ mod tests {
             let payload = vec![7; payload_bytes];
             let frame = binary(&payload);
             assert_eq!(&frame[..header.len()], header);
-            assert_eq!(&frame[header.len()..], payload);
+            assert_eq!(super::payload(&frame), payload);
         }
     }
 

@@ -273,3 +273,73 @@ fn a_handshake_by_the_ordinary_way_agrees_all_the_same() {
     hub.publish("news", json(1));
     assert!(socket.frame().unwrap().is_compressed);
 }
+
+/// Reads a series of `fanfare_compression_bytes_total` as a scraper does.
+fn compression_bytes(hub: &TestHub, stage: &str) -> u64 {
+    let answer = hub.http().get("/metrics");
+    let series = format!("fanfare_compression_bytes_total{{stage=\"{stage}\"}} ");
+    answer.text().lines().find_map(|line| line.strip_prefix(&series)).expect("the metric is there").parse().unwrap()
+}
+
+#[test]
+fn a_listener_has_a_threshold_of_its_own_and_a_publication_is_compressed_once_for_all_of_them() {
+    // The address of `server.listen` has a threshold of 200 bytes.
+    let hub = TestHub::start(
+        2,
+        &format!(
+            "{CONFIG}[[listeners]]\naddress = \"127.0.0.1:0\"\ncompression_threshold = \"1000B\"\n\
+             [[listeners]]\naddress = \"127.0.0.1:0\"\ncompression_threshold = \"200B\"\n\
+             [[listeners]]\naddress = \"127.0.0.1:0\"\ncompression = false\ncompression_threshold = \"1B\"\n"
+        ),
+    );
+    let addresses = hub.server().addresses().to_vec();
+    let offer = [("Sec-WebSocket-Extensions", BROWSER)];
+    let open = |index: usize, target: &str| match index {
+        3 => WebSocket::try_open(addresses[3], target, &offer).unwrap(),
+        _ => WebSocket::open_compressed(addresses[index], target, BROWSER, ""),
+    };
+    // Three at each, so that both workers have some of each.
+    let mut sockets: Vec<(usize, WebSocket)> =
+        (0..12).map(|number| (number % 4, open(number % 4, "/topics/kept"))).collect();
+    let expected = |index: usize, size: usize| match index {
+        0 | 2 => size >= 200,
+        1 => size >= 1000,
+        _ => false,
+    };
+    let text = |size: usize| "a few words, ".repeat(100)[..size].to_owned();
+    let sizes = [199, 200, 999, 1000];
+    let mut positions = Vec::new();
+    for size in sizes {
+        positions.push(hub.publish("kept", text(size)));
+        let mut frames = Vec::new();
+        for (index, socket) in &mut sockets {
+            let frame = socket.frame().unwrap();
+            assert_eq!(frame.is_compressed, expected(*index, size), "{size} bytes at listener {index}");
+            if frame.is_compressed {
+                frames.push(frame);
+            } else {
+                assert_eq!(frame.payload, text(size).into_bytes());
+            }
+        }
+        assert!(frames.windows(2).all(|two| two[0] == two[1]), "one compressed frame for all");
+    }
+    let once = 200 + 999 + 1000;
+    eventually("each publication is counted", || compression_bytes(&hub, "in") >= once);
+    hub.publish("kept", text(1000));
+    for (index, socket) in &mut sockets {
+        assert_eq!(socket.hear(), Heard::Text(text(1000)), "listener {index}");
+    }
+    eventually("the last one is counted", || compression_bytes(&hub, "in") > once);
+    assert_eq!(compression_bytes(&hub, "in"), once + 1000, "once, whatever the thresholds are");
+    assert!(compression_bytes(&hub, "out") < 300);
+
+    // History comes in the same frames, whoever asks first.
+    for index in [1, 0, 3, 2, 1] {
+        let mut late = open(index, &format!("/topics/kept?since={}", positions[0]));
+        for size in [200, 999, 1000, 1000] {
+            let frame = late.frame().unwrap();
+            assert_eq!(frame.is_compressed, expected(index, size), "{size} bytes at listener {index}");
+        }
+        late.assert_nothing_came();
+    }
+}

@@ -149,6 +149,24 @@ fn limits_without_room_are_refused_where_they_were_written() {
 }
 
 #[test]
+fn no_more_thresholds_may_differ_than_there_is_room_for_and_those_of_listeners_without_compression_do_not_count() {
+    let listeners = |count: usize, compression: bool| {
+        let listener = |number: usize| {
+            format!(
+                "[[listeners]]\naddress = \"127.0.0.1:0\"\ncompression = {compression}\ncompression_threshold = \"{}B\"\n",
+                1000 + number
+            )
+        };
+        (0..count).map(listener).collect::<String>()
+    };
+    super::config(&listeners(256, true));
+    super::config(&format!("{0}{0}", listeners(256, true)));
+    super::config(&listeners(300, false));
+    let said = ["`listeners[256].compression_threshold` differs from 256 others", ":1028:"];
+    assert_says(&listeners(257, true), &said);
+}
+
+#[test]
 fn a_level_of_the_log_that_is_none_is_refused_although_a_filter_would_take_it_for_a_module() {
     assert_says("log.level = \"inof\"", &["\"inof\" is not a level", "did you mean \"info\"?", ":1:13"]);
     assert_says("log.level = \"info,fanfare::hub=verbose\"", &["\"verbose\" is not a level", "\"trace\""]);

@@ -10,6 +10,10 @@ use super::*;
 use crate::ws::frame;
 use crate::ws::inflate::Inflater;
 
+fn deflater(level: u8) -> Deflater {
+    Deflater::new(level, Thresholds::default())
+}
+
 fn inflated(deflated: &[u8]) -> Vec<u8> {
     let mut inflater = Inflater::new();
     inflater.inflate(payload(deflated), 1 << 24).unwrap();
@@ -32,7 +36,7 @@ fn json(count: usize) -> String {
 fn a_compressed_frame_is_one_final_frame_with_rsv1_and_its_opcode() {
     let text = json(10);
     for (plain, first) in [(frame::text(&text), 0xc1), (frame::binary(text.as_bytes()), 0xc2)] {
-        let deflated = Deflater::new(6, 1).deflate(Window::Bits15, &plain).unwrap();
+        let deflated = deflater(6).deflate(Window::Bits15, &plain).unwrap();
         assert_eq!(deflated[0], first);
         assert!(deflated.len() < plain.len());
         assert!(!deflated.ends_with(&TAIL));
@@ -42,7 +46,7 @@ fn a_compressed_frame_is_one_final_frame_with_rsv1_and_its_opcode() {
 
 #[test]
 fn the_header_is_as_long_as_the_compressed_payload_needs() {
-    let mut deflater = Deflater::new(6, 1);
+    let mut deflater = deflater(6);
     for (count, length) in [(10_000, 127), (100, 126), (2, 110)] {
         let deflated = deflater.deflate(Window::Bits15, &frame::text(&json(count))).unwrap();
         match length {
@@ -54,18 +58,24 @@ fn the_header_is_as_long_as_the_compressed_payload_needs() {
 }
 
 #[test]
-fn what_is_below_the_threshold_or_would_not_become_smaller_is_left_as_it_is() {
-    let mut deflater = Deflater::new(6, 256);
-    let below = frame::binary(&[b'a'; 255]);
-    assert!(!deflater.takes(&below));
-    assert_eq!(deflater.deflate(Window::Bits15, &below), None);
-    assert_eq!(deflater.take_tally(), Tally::default());
+fn what_would_not_become_smaller_is_left_as_it_is() {
+    let mut deflater = deflater(6);
     assert!(deflater.deflate(Window::Bits15, &frame::binary(&[b'a'; 256])).is_some());
     let tally = deflater.take_tally();
     assert!(tally.in_bytes == 256 && tally.out_bytes < 20, "{tally:?}");
 
     assert_eq!(deflater.deflate(Window::Bits15, &frame::binary(&noise(1, 5000))), None);
     assert_eq!(deflater.take_tally(), Tally { in_bytes: 5000, out_bytes: 5000 });
+}
+
+#[test]
+fn subscribers_have_it_each_from_their_own_threshold_on() {
+    let mut thresholds = Thresholds::default();
+    let [low, high] = [256, 1024].map(|bytes| thresholds.enter(bytes).unwrap());
+    let deflater = Deflater::new(6, thresholds);
+    for (bytes, taken) in [(255, [false; 2]), (256, [true, false]), (1023, [true, false]), (1024, [true; 2])] {
+        assert_eq!([low, high].map(|threshold| deflater.takes(threshold, bytes)), taken, "{bytes}");
+    }
 }
 
 fn noise(seed: u32, count: usize) -> Vec<u8> {
@@ -81,7 +91,7 @@ fn noise(seed: u32, count: usize) -> Vec<u8> {
 fn what_was_compressed_in_vain_leaves_nothing_behind() {
     for level in [1, 3, 9] {
         for window in Window::ALL {
-            let mut deflater = Deflater::new(level, 1);
+            let mut deflater = deflater(level);
             let text = frame::text(&json(50));
             let expected = deflater.deflate(window, &text).unwrap();
             for seed in 0..300 {
@@ -96,14 +106,16 @@ fn what_was_compressed_in_vain_leaves_nothing_behind() {
 
 #[test]
 fn an_empty_payload_is_never_compressed() {
-    let mut deflater = Deflater::new(6, 0);
-    assert!(!deflater.takes(&frame::text("")));
+    let mut thresholds = Thresholds::default();
+    let zero = thresholds.enter(0).unwrap();
+    let mut deflater = Deflater::new(6, thresholds);
+    assert!(!deflater.takes(zero, 0));
     assert_eq!(deflater.deflate(Window::Bits15, &frame::text("")), None);
 }
 
 #[test]
 fn the_room_of_a_large_frame_is_given_back() {
-    let mut deflater = Deflater::new(1, 1);
+    let mut deflater = deflater(1);
     deflater.deflate(Window::Bits15, &frame::binary(&vec![0; 1 << 20])).unwrap();
     assert_eq!(deflater.room.capacity(), 0);
     deflater.deflate(Window::Bits15, &frame::binary(&[0; 1000])).unwrap();
@@ -118,13 +130,13 @@ fn no_copy_refers_further_back_than_its_window() {
     far.extend(json(60).into_bytes());
     for level in 1..=9 {
         for window in Window::ALL {
-            let deflated = Deflater::new(level, 1).deflate(window, &frame::binary(&far)).unwrap();
+            let deflated = deflater(level).deflate(window, &frame::binary(&far)).unwrap();
             let (bytes, furthest) = reference::inflate(payload(&deflated));
             assert_eq!(bytes, far);
             assert!(furthest <= 1 << window.bits(), "level {level}: {furthest} in {} bits", window.bits());
         }
     }
-    let deflated = Deflater::new(6, 1).deflate(Window::Bits15, &frame::binary(&far)).unwrap();
+    let deflated = deflater(6).deflate(Window::Bits15, &frame::binary(&far)).unwrap();
     assert!(reference::inflate(payload(&deflated)).1 > 4096, "the test would not see a window that is too large");
 }
 
@@ -145,12 +157,12 @@ proptest! {
         window in select(Window::ALL.to_vec()),
         level in 0..=12_u8,
     ) {
-        let mut deflater = Deflater::new(level, 1);
+        let mut one = deflater(level);
         for original in payloads {
             let plain = frame::binary(&original);
-            let deflated = deflater.deflate(window, &plain);
+            let deflated = one.deflate(window, &plain);
             // A deflater that did something else before makes the same of it.
-            prop_assert_eq!(&Deflater::new(level, 1).deflate(window, &plain), &deflated);
+            prop_assert_eq!(&deflater(level).deflate(window, &plain), &deflated);
             if let Some(deflated) = deflated {
                 prop_assert!(deflated.len() < plain.len());
                 prop_assert_eq!(&inflated(&deflated), &original);
