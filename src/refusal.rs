@@ -34,6 +34,8 @@ pub enum Refusal {
     PublishNotAllowed,
     /// The topic's rules want to know who subscribes, and `/topics` does not ask (403).
     SubscribeNotAllowed,
+    /// The topic is a wildcard: nothing is published on it, and it is subscribed to alone (400).
+    Wildcard,
     /// A worker's mailbox stayed full for `limits.publish_wait` (503, Retry-After).
     Overloaded,
     /// The server is draining (503).
@@ -97,6 +99,7 @@ impl Refusal {
         Self::TooManyCommands,
         Self::PublishNotAllowed,
         Self::SubscribeNotAllowed,
+        Self::Wildcard,
         Self::Overloaded,
         Self::Draining,
         Self::TooManyConnections,
@@ -151,6 +154,7 @@ impl Refusal {
             Self::TooManyCommands => "too-many-commands",
             Self::PublishNotAllowed => "publish-not-allowed",
             Self::SubscribeNotAllowed => "subscribe-not-allowed",
+            Self::Wildcard => "wildcard",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::TooManyConnections => "too-many-connections",
@@ -184,6 +188,7 @@ impl Refusal {
             }
             Self::BadHandshake
             | Self::BadTopicName
+            | Self::Wildcard
             | Self::BadParameter
             | Self::BadBody
             | Self::BadMessage
@@ -235,6 +240,7 @@ impl Refusal {
             | Self::UnknownNode
             | Self::PublishNotAllowed
             | Self::SubscribeNotAllowed
+            | Self::Wildcard
             | Self::TlsFailed
             | Self::BadProxyHeader
             | Self::BadMessage
@@ -269,6 +275,7 @@ impl Refusal {
             Self::TooManyCommands => "too many commands of this session wait",
             Self::PublishNotAllowed => "publishing to this topic is not allowed",
             Self::SubscribeNotAllowed => "subscribing to this topic is not allowed here",
+            Self::Wildcard => "a wildcard stands for many topics",
             Self::Overloaded => "the hub is overloaded, try again later",
             Self::Draining => "the hub is stopping",
             Self::TooManyConnections => "the hub has too many connections",
@@ -342,6 +349,10 @@ impl Refusal {
             Self::SubscribeNotAllowed => {
                 "The topic is not for everyone: its rules (`subscribe`, `read_history`, `user_limited`, or the hook \
                  `subscribe`) or a `$` before its name ask who the client is, and `/topics` does not."
+            }
+            Self::Wildcard => {
+                "The topic's rules have `wildcards`, and its name ends with `.*`, `:*` or `/*`: it stands for all topics of \
+                 that prefix, so nothing is published on it, and it does not go with other topics on one `/topics` connection."
             }
             Self::Overloaded => {
                 "A worker's mailbox (`limits.mailbox`) stayed full for `limits.publish_wait`: more is published \
@@ -451,6 +462,7 @@ impl Refusal {
             Self::SubscribeNotAllowed => {
                 "Use an SDK of the Centrifuge protocol, with a token; read the history over `/api/history` with a key."
             }
+            Self::Wildcard => "Publish on the topic itself; give the wildcard a connection of its own.",
             Self::Overloaded => {
                 "Try again after `Retry-After` seconds. If it lasts: publish less, give the hub more cores \
                  (`server.workers`), or allow a longer queue with `limits.mailbox`."

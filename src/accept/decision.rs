@@ -126,7 +126,7 @@ pub(super) fn topic_socket(
         return Err(bad(detail.to_owned()));
     }
     check_count(surface, count)?;
-    check_rules(surface, std::iter::once(&topic).chain(&also))?;
+    check_rules(surface, &topic, &also)?;
     let mut starts = match asked {
         Some(Asked::Since(text)) => positions("since", &text, count)?.into_iter(),
         Some(Asked::Last(last)) => vec![Start::Last(last); count].into_iter(),
@@ -240,7 +240,7 @@ fn topic_stream(surface: &Surface, reach: &Reach, head: &Parts, topic: TopicName
     }
     let count = 1 + also.len();
     check_count(surface, count)?;
-    check_rules(surface, std::iter::once(&topic).chain(&also))?;
+    check_rules(surface, &topic, &also)?;
     // The header is what a browser sends when it comes back: it is newer than what stands in the URL.
     let last_event_id = head.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
     let starts = match last_event_id.as_deref().filter(|id| !id.is_empty()).or(since.as_deref()) {
@@ -273,8 +273,11 @@ fn add_topic(first: &TopicName, also: &mut Vec<TopicName>, value: &str, limit_by
 }
 
 /// Nobody says who it is here: only what is for everyone is subscribed to.
-fn check_rules<'t>(surface: &Surface, topics: impl Iterator<Item = &'t TopicName>) -> Result<(), Refused> {
-    for topic in topics {
+fn check_rules(surface: &Surface, first: &TopicName, also: &[TopicName]) -> Result<(), Refused> {
+    for topic in std::iter::once(first).chain(also) {
+        if !also.is_empty() && surface.hub.names_wildcard(topic) {
+            return Err((Refusal::Wildcard, format!("{topic} goes with no other topic")));
+        }
         if !api::is_for_everyone(surface.hub.rules_of(topic), topic) {
             return Err((Refusal::SubscribeNotAllowed, format!("topic {topic} asks who its clients are")));
         }

@@ -82,6 +82,7 @@ pub fn problem(refusal: Refusal, detail: impl Display, surface: &Surface) -> Res
         | Refusal::BadBody
         | Refusal::PublishNotAllowed
         | Refusal::SubscribeNotAllowed
+        | Refusal::Wildcard
         | Refusal::BadMessage
         | Refusal::Overloaded
         | Refusal::Draining
@@ -114,6 +115,7 @@ const fn detail_is_for_clients(refusal: Refusal) -> bool {
         | Refusal::UnknownKey
         | Refusal::PublishNotAllowed
         | Refusal::SubscribeNotAllowed
+        | Refusal::Wildcard
         | Refusal::TokenExpired
         | Refusal::TokenMalformed
         | Refusal::TokenKeyUnknown

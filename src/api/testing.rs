@@ -110,6 +110,7 @@ impl Rig {
         let letter = mailbox.pop()?;
         match &letter {
             Letter::Publication(publication) => mailbox.release(publication.charge_bytes()),
+            Letter::Matched(matched) => mailbox.release(matched.publication.charge_bytes()),
             Letter::Canary(canary) => canary.seen(),
         }
         Some(letter)

@@ -173,6 +173,7 @@ fn exemplar() -> Config {
             delta: rules.delta,
             filter: rules.filter,
             user_limited: rules.user_limited,
+            wildcards: rules.wildcards,
             hooks: vec![TopicHook::Subscribe],
         }],
         endpoints: vec![Endpoint {

@@ -40,6 +40,9 @@ pub struct TopicRules {
     pub filter: bool,
     /// Whether a name such as `chat#u1,u2` is for these users only. Default false.
     pub user_limited: bool,
+    /// Whether a name such as `news.*` is a wildcard: who subscribes to it gets what is published on all topics whose names
+    /// begin with `news.`. Default false.
+    pub wildcards: bool,
     /// What the application's backend is asked about. Default: nothing.
     pub hooks: Vec<TopicHook>,
 }
@@ -204,6 +207,7 @@ impl Default for TopicRules {
             delta: false,
             filter: false,
             user_limited: false,
+            wildcards: false,
             hooks: Vec::new(),
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct Keep {
     pub(super) on_disk: bool,
     /// Whether a publication may be told as what differs from the one before.
     pub(super) delta: bool,
+    /// Whether it may be for the subscribers of wildcards, too.
+    pub(super) wildcards: bool,
 }
 
 impl Keep {
@@ -90,7 +92,7 @@ pub(super) struct History {
 /// That of a topic that has kept nothing yet.
 pub(super) static NOTHING: History = History {
     ring: VecDeque::new(),
-    keep: Keep { size: 0, ttl: Duration::ZERO, on_disk: false, delta: false },
+    keep: Keep { size: 0, ttl: Duration::ZERO, on_disk: false, delta: false, wildcards: false },
     bytes: 0,
     last_accepted: None,
     version: None,
@@ -254,7 +256,7 @@ mod tests {
     }
 
     fn filled(size: usize, count: u64, now: Instant) -> History {
-        let mut history = History::new(Keep { size, ttl: TTL, on_disk: false, delta: false });
+        let mut history = History::new(Keep { size, ttl: TTL, on_disk: false, delta: false, wildcards: false });
         for offset in 1..=count {
             let gone = history.push(retained(offset, now), now);
             assert_eq!(gone.len(), usize::from(offset > size as u64));
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn without_history_only_the_top_is_honoured() {
         let now = Instant::now();
-        let mut history = History::new(Keep { size: 0, ttl: TTL, on_disk: false, delta: false });
+        let mut history = History::new(Keep { size: 0, ttl: TTL, on_disk: false, delta: false, wildcards: false });
         assert_eq!(history.push(retained(1, now), now).len(), 1);
         assert!(!history.keep.keeps() && history.is_empty());
         assert_eq!(since(&history, 1, 1, now), Some(vec![]));
@@ -333,7 +335,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_read_before_the_last_publication_counts_as_its_time() {
         let start = Instant::now();
-        let mut history = History::new(Keep { size: 1, ttl: TTL, on_disk: false, delta: false });
+        let mut history = History::new(Keep { size: 1, ttl: TTL, on_disk: false, delta: false, wildcards: false });
         let later = start + Duration::from_millis(1);
         assert_eq!(history.accept(later), later);
         assert_eq!(history.accept(start), later);
@@ -379,7 +381,8 @@ mod tests {
     #[test]
     fn a_time_to_live_beyond_the_range_of_the_clock_means_never() {
         let now = Instant::now();
-        let mut history = History::new(Keep { size: 1, ttl: Duration::MAX, on_disk: false, delta: false });
+        let mut history =
+            History::new(Keep { size: 1, ttl: Duration::MAX, on_disk: false, delta: false, wildcards: false });
         assert!(history.push(retained(1, now), now).is_empty());
         assert_eq!(since(&history, 0, 1, now + Duration::from_secs(86_400 * 365)), Some(vec![1]));
     }
@@ -411,7 +414,7 @@ mod tests {
         ) {
             let start = Instant::now();
             let mut now = start;
-            let mut history = History::new(Keep { size, ttl: TTL, on_disk: false, delta: false });
+            let mut history = History::new(Keep { size, ttl: TTL, on_disk: false, delta: false, wildcards: false });
             // The model keeps all there ever was, and says what should be served of it.
             let mut all: Vec<Retained> = Vec::new();
             for step in steps {

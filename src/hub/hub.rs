@@ -21,6 +21,7 @@ use super::registry::Registry;
 use super::rules::Rules;
 use super::topic::Topic;
 use super::topic_name::TopicName;
+use super::wildcard::{self, Match, Matches, is_wildcard};
 use super::worker_set::WorkerId;
 use crate::config::{Config, HistoryStore, Sync, TopicRules};
 use crate::engine::{Disk, DiskFigures, Engine, memory};
@@ -43,6 +44,8 @@ pub struct Hub {
     node: Node,
     draining: AtomicBool,
     subscriptions: AtomicUsize,
+    /// Those of wildcards: without any, nobody looks for them.
+    wildcard_subscriptions: AtomicUsize,
     presence: Presence,
     directory: Directory,
 }
@@ -106,6 +109,7 @@ impl Hub {
             ttl: rules.history.ttl.0,
             on_disk: rules.history.store == HistoryStore::Disk && rules.history.size > 0,
             delta: rules.delta,
+            wildcards: rules.wildcards,
         };
         let keeps = rules.list().iter().map(keep).collect();
         Arc::new(Self {
@@ -115,6 +119,7 @@ impl Hub {
             node: Node::new(mailboxes, keeps, config.limits.history_total.bytes()),
             draining: AtomicBool::new(false),
             subscriptions: AtomicUsize::new(0),
+            wildcard_subscriptions: AtomicUsize::new(0),
             presence: Presence::default(),
             directory: Directory::default(),
         })
@@ -192,17 +197,55 @@ impl Hub {
         if self.is_draining() {
             return Some(Outcome::Refused(Refusal::Draining));
         }
+        if draft.is_told() && self.is_wildcard(topic) {
+            return Some(Outcome::Refused(Refusal::Wildcard));
+        }
         match &self.engine {
             Engine::Disk(disk) if self.node.keeps[topic.rules()].on_disk && draft.purpose() == Purpose::Publication => {
                 disk.publish(topic, draft, now, later)
             }
-            Engine::Memory | Engine::Disk(_) => Some(memory::publish(topic, draft, now, &self.node)),
+            Engine::Memory | Engine::Disk(_) => Some(self.place(topic, draft, now)),
         }
+    }
+
+    /// Whether `topic` stands for all topics of a prefix: nothing is published on it, and nothing kept.
+    pub fn is_wildcard(&self, topic: &Topic) -> bool {
+        self.node.keeps[topic.rules()].wildcards && is_wildcard(topic.name().as_str())
+    }
+
+    /// The same of the topic of this name, whether it lives or not.
+    pub fn names_wildcard(&self, name: &TopicName) -> bool {
+        is_wildcard(name.as_str()) && self.rules_of(name).wildcards
     }
 
     /// The same for a publication that has its place on disk, or will have.
     pub(crate) fn place(&self, topic: &Arc<Topic>, draft: Draft, now: Instant) -> Outcome {
-        memory::publish(topic, draft, now, &self.node)
+        if self.node.keeps[topic.rules()].wildcards && draft.is_told() {
+            return memory::publish(topic, draft, now, &self.matches(topic), &self.node);
+        }
+        memory::publish(topic, draft, now, &[], &self.node)
+    }
+
+    /// The wildcards with subscribers that stand for `topic`. They have its rules: what other rules guard is not for them.
+    #[cold]
+    fn matches(&self, topic: &Topic) -> Matches {
+        let mut matches = Matches::new();
+        let name = topic.name().as_str();
+        let is_for_some = self.rules.list()[topic.rules()].user_limited && name.contains('#');
+        // Whoever has subscribed before this publish is counted: see `Hub::subscribe`.
+        if is_for_some || self.wildcard_subscriptions.load(Ordering::SeqCst) == 0 {
+            return matches;
+        }
+        wildcard::each_over(name, |over| {
+            let found = self.registry.find_text(over).filter(|found| found.rules() == topic.rules());
+            if let Some(wildcard) = found {
+                let workers = wildcard.interest();
+                if !workers.is_empty() {
+                    matches.push(Match { wildcard, workers });
+                }
+            }
+        });
+        matches
     }
 
     /// Resolves (once enabled) when a queue that was [`Outcome::Full`] has room again; for publishers over HTTP.
@@ -246,7 +289,11 @@ impl Hub {
     /// got them from the replay, or did not ask for them.
     pub fn subscribe(&self, topic: &Arc<Topic>, worker: WorkerId, start: Start, now: Instant) -> Joined {
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
-        topic.join(worker, start, now)
+        let joined = topic.join(worker, start, now);
+        if self.is_wildcard(topic) {
+            self.wildcard_subscriptions.fetch_add(1, Ordering::SeqCst);
+        }
+        joined
     }
 
     /// Takes one subscriber on `worker` away; `last` if the worker has none left for the topic. Called on its thread.
@@ -255,12 +302,18 @@ impl Hub {
     pub fn unsubscribe(&self, topic: Arc<Topic>, worker: WorkerId, last: bool, now: Instant) {
         let _ = now;
         self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        if self.is_wildcard(&topic) {
+            self.wildcard_subscriptions.fetch_sub(1, Ordering::SeqCst);
+        }
         topic.leave(worker, last, &self.node.idle);
     }
 
     /// Takes all `count` subscribers on `worker` away, because the worker failed. Called on its thread.
     pub(crate) fn unsubscribe_all(&self, topic: &Arc<Topic>, worker: WorkerId, count: u32) {
         self.subscriptions.fetch_sub(count as usize, Ordering::Relaxed);
+        if self.is_wildcard(topic) {
+            self.wildcard_subscriptions.fetch_sub(count as usize, Ordering::SeqCst);
+        }
         topic.leave_all(worker, count, &self.node.idle);
     }
 

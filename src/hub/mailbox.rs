@@ -9,6 +9,7 @@ use super::doorbell::Doorbell;
 use super::publication::Publication;
 use super::room::{Reserved, Room, Tell};
 use super::sync::{AtomicUsize, Mutex, Ordering, Queue, lock};
+use super::wildcard::Matched;
 use super::worker_set::WorkerSet;
 
 /// What a worker finds in its mailbox.
@@ -16,6 +17,8 @@ use super::worker_set::WorkerSet;
 pub enum Letter {
     /// A publication on a topic it is interested in.
     Publication(Arc<Publication>),
+    /// One on another topic, for the subscribers of a wildcard.
+    Matched(Arc<Matched>),
     /// A readiness check: to be answered with [`Canary::seen`].
     Canary(Arc<Canary>),
 }
@@ -66,9 +69,9 @@ impl Mailbox {
         self.tell(self.room.cancel(charge_bytes));
     }
 
-    /// Pushes a publication that has its reservation. To be followed by [`Mailbox::wake_for_letters`].
-    pub(super) fn push_reserved(&self, publication: Arc<Publication>) {
-        let pushed = self.letters.push(Letter::Publication(publication));
+    /// Pushes a letter that has its reservation. To be followed by [`Mailbox::wake_for_letters`].
+    pub(super) fn push_reserved(&self, letter: Letter) {
+        let pushed = self.letters.push(letter);
         assert!(pushed, "invariant: a reserved letter has its place in the queue");
     }
 
@@ -97,7 +100,7 @@ impl Mailbox {
     pub fn pop(&self) -> Option<Letter> {
         let letter = self.letters.pop()?;
         match letter {
-            Letter::Publication(_) => self.room.letter_left(),
+            Letter::Publication(_) | Letter::Matched(_) => self.room.letter_left(),
             Letter::Canary(_) => {
                 self.canaries.fetch_sub(1, Ordering::AcqRel);
             }

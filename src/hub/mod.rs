@@ -46,6 +46,7 @@ mod sessions;
 mod sync;
 mod topic;
 mod topic_name;
+mod wildcard;
 mod worker_set;
 
 pub use canary::Canary;
@@ -69,4 +70,6 @@ pub use publication::{Draft, Publication, Purpose};
 pub use sessions::{NotTaken, Registered, SessionKey, Sessions, Waiting};
 pub use topic::{Topic, TopicId};
 pub use topic_name::{BadTopicName, TopicName};
+pub(crate) use wildcard::Match;
+pub use wildcard::Matched;
 pub use worker_set::WorkerId;

@@ -24,6 +24,8 @@ mod publication;
 mod room;
 #[path = "topic.rs"]
 mod topic;
+#[path = "wildcard.rs"]
+mod wildcard;
 
 mod sync {
     use std::collections::VecDeque;
@@ -160,7 +162,7 @@ mod checks {
 
     fn bounded_node(workers: &[Worker], history: usize, history_limit_bytes: usize) -> Arc<Node> {
         let mailboxes = workers.iter().map(|worker| Arc::clone(&worker.mailbox)).collect();
-        let keep = Keep { size: history, ttl: TTL, on_disk: false, delta: false };
+        let keep = Keep { size: history, ttl: TTL, on_disk: false, delta: false, wildcards: false };
         Arc::new(Node::new(mailboxes, vec![keep], history_limit_bytes))
     }
 
@@ -170,7 +172,7 @@ mod checks {
                 mailbox.release(publication.charge_bytes());
                 Some(publication.position.offset.0)
             }
-            Letter::Canary(_) => None,
+            Letter::Matched(_) | Letter::Canary(_) => None,
         }
     }
 
@@ -186,7 +188,7 @@ mod checks {
                 .map(|_| {
                     let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
                     thread::spawn(move || {
-                        assert!(matches!(topic.publish(Draft::text("a"), now, &node), Outcome::Accepted(_)));
+                        assert!(matches!(topic.publish(Draft::text("a"), now, &[], &node), Outcome::Accepted(_)));
                     })
                 })
                 .collect();
@@ -327,7 +329,7 @@ mod checks {
                 let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
                 thread::spawn(move || {
                     for _ in 0..2 {
-                        assert!(matches!(topic.publish(Draft::text("a"), now, &node), Outcome::Accepted(_)));
+                        assert!(matches!(topic.publish(Draft::text("a"), now, &[], &node), Outcome::Accepted(_)));
                     }
                 })
             };
@@ -358,7 +360,7 @@ mod checks {
             }
             let publish = |text: &'static str| {
                 let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
-                move || assert!(matches!(topic.publish(Draft::text(text), now, &node), Outcome::Accepted(_)))
+                move || assert!(matches!(topic.publish(Draft::text(text), now, &[], &node), Outcome::Accepted(_)))
             };
             let other = thread::spawn(publish("a"));
             publish("b")();
@@ -373,7 +375,7 @@ mod checks {
     #[test]
     fn history_passes_its_bound_by_no_more_than_the_publications_in_flight() {
         check_bound(|topic, node, now| {
-            assert!(matches!(topic.publish(Draft::text("a"), now, node), Outcome::Accepted(_)));
+            assert!(matches!(topic.publish(Draft::text("a"), now, &[], node), Outcome::Accepted(_)));
         });
     }
 
@@ -394,7 +396,7 @@ mod checks {
                 thread::spawn(move || other(&topic, &node, now))
             };
             for _ in 0..3 {
-                assert!(matches!(topic.publish(Draft::text("a"), now, &node), Outcome::Accepted(_)));
+                assert!(matches!(topic.publish(Draft::text("a"), now, &[], &node), Outcome::Accepted(_)));
                 assert!(node.budget.weight().bytes <= 2 * entry);
             }
             other.join().unwrap();

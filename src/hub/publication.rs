@@ -10,6 +10,7 @@ use super::kind::Kind;
 use super::member::Member;
 use super::position::{Offset, Position};
 use super::topic::Topic;
+use super::topic_name::TopicName;
 use crate::protocol::{self, About, Content, Encoding};
 use crate::ws::frame::payload;
 use crate::ws::{Deflater, Deflation, Window};
@@ -85,6 +86,14 @@ impl Draft {
     /// What it is for.
     pub fn purpose(&self) -> Purpose {
         self.purpose
+    }
+
+    /// Whether it is what somebody published, and not the hub's own news of a member.
+    pub(super) fn is_told(&self) -> bool {
+        match self.purpose {
+            Purpose::Publication | Purpose::Passing => true,
+            Purpose::Join | Purpose::Leave => false,
+        }
     }
 
     /// The payload.
@@ -188,6 +197,21 @@ impl Publication {
         }
     }
 
+    /// The same for subscribers of `wildcard`, which clients of the Centrifuge protocol are told beside the topic. For those
+    /// it is made, and compressed, anew each time: once per worker and log.
+    pub fn frame_for(&self, wildcard: &TopicName, encoding: Encoding, deflater: &mut Deflater) -> Bytes {
+        if encoding.shape().is_none() {
+            return self.frame(encoding, deflater).clone();
+        }
+        let frame = protocol::encode(encoding, &Content { wildcard: Some(wildcard.as_str()), ..self.content() });
+        match encoding.deflation() {
+            Some(Deflation { window, threshold }) if deflater.takes(threshold, payload(&frame).len()) => {
+                deflater.deflate(window, &frame).unwrap_or(frame)
+            }
+            Some(_) | None => frame,
+        }
+    }
+
     fn uncompressed(&self, encoding: Encoding) -> &Bytes {
         if encoding == Encoding::Plain {
             return &self.draft.frame;
@@ -233,7 +257,7 @@ impl Publication {
             (Purpose::Publication | Purpose::Passing | Purpose::Join | Purpose::Leave, _) => publication,
         };
         let tags = extras.as_ref().map_or(&[][..], |extras| &extras.tags);
-        Content { topic: self.topic.name().as_str(), position: self.position, about, tags }
+        Content { topic: self.topic.name().as_str(), position: self.position, about, tags, wildcard: None }
     }
 
     /// What it is charged with in a mailbox, in bytes.
@@ -254,8 +278,8 @@ pub(super) enum Prepared {
 
 impl Prepared {
     /// Prepares `draft`, for subscribers if there seem to be any.
-    pub(super) fn new(topic: &Arc<Topic>, draft: Draft, now: Instant) -> Self {
-        if topic.subscribers() == 0 {
+    pub(super) fn new(topic: &Arc<Topic>, draft: Draft, now: Instant, has_receivers: bool) -> Self {
+        if !has_receivers {
             return Self::Draft(draft);
         }
         let nowhere = Position { epoch: topic.epoch(), offset: Offset(0) };

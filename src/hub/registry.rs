@@ -37,6 +37,12 @@ impl Borrow<TopicName> for Named {
     }
 }
 
+impl Borrow<str> for Named {
+    fn borrow(&self) -> &str {
+        self.0.name().as_str()
+    }
+}
+
 impl Hash for Named {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.name().hash(state);
@@ -64,6 +70,11 @@ impl Registry {
 
     /// The topic of this name, if it lives.
     pub(super) fn find(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.topics.get(name).map(|found| Arc::clone(&found.key().0))
+    }
+
+    /// The same by a text that may be no name at all.
+    pub(super) fn find_text(&self, name: &str) -> Option<Arc<Topic>> {
         self.topics.get(name).map(|found| Arc::clone(&found.key().0))
     }
 

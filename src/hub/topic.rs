@@ -12,14 +12,15 @@ use super::history::{History, NOTHING, Retained, Weight};
 use super::idle::Idle;
 use super::joined::{Joined, Recovery, Start};
 use super::kind::Kind;
-use super::mailbox::Mailbox;
+use super::mailbox::{Letter, Mailbox};
 use super::node::Node;
 use super::outcome::{Outcome, Queue, Receipt};
 use super::position::{Epoch, Offset, Position};
-use super::publication::{Draft, Prepared, Purpose};
+use super::publication::{Draft, Prepared, Publication, Purpose};
 use super::room::Reserved;
 use super::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 use super::topic_name::TopicName;
+use super::wildcard::{Match, Matched};
 use super::worker_set::{WorkerId, WorkerSet};
 
 /// A topic's number in this process; never used again.
@@ -52,6 +53,16 @@ struct State {
     history: Option<Box<History>>,
     /// The workers with subscribers.
     interest: WorkerSet,
+}
+
+/// What became of a publication at its place.
+struct Placed {
+    accepted: Instant,
+    is_kept: bool,
+    /// The payload before, if a delta to it may be wanted.
+    previous: Option<Bytes>,
+    /// What left the history for it.
+    displaced: SmallVec<[Retained; 2]>,
 }
 
 impl Topic {
@@ -95,15 +106,21 @@ impl Topic {
         self.subscribers.load(Ordering::Relaxed) as usize
     }
 
-    /// The sequencer: gives `draft` the next offset and puts it into the history and the mailboxes of all interested
-    /// workers, or does nothing at all if one of those has no room.
-    pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, node: &Node) -> Outcome {
+    /// The workers with subscribers at this moment.
+    pub(super) fn interest(&self) -> WorkerSet {
+        lock(&self.state).interest.clone()
+    }
+
+    /// The sequencer: gives `draft` the next offset and puts it into the history and the mailboxes of all workers that
+    /// are interested in it or in one of `matches`, or does nothing at all if one of those has no room.
+    pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, matches: &[Match], node: &Node) -> Outcome {
         let charge_bytes = draft.charge_bytes();
         let purpose = draft.purpose;
         let is_numbered = purpose == Purpose::Publication;
         let is_kept = is_numbered && node.keeps[self.rules()].keeps();
         let retained = is_kept.then(|| (draft.kind, draft.payload(), draft.extras.clone()));
-        let mut prepared = Some(Prepared::new(self, draft, now));
+        let has_receivers = self.subscribers() > 0 || !matches.is_empty();
+        let mut prepared = Some(Prepared::new(self, draft, now, has_receivers));
         let mut state = lock(&self.state);
         if let Some((_, _, Some(extras))) = &retained
             && state.history().is_outdated(extras)
@@ -111,7 +128,7 @@ impl Topic {
             let position = Position { epoch: self.epoch, offset: state.top };
             return Outcome::Accepted(Receipt { position, receivers: 0 });
         }
-        if let Err(worker) = reserve_all(&state.interest, node, charge_bytes) {
+        if let Err(worker) = reserve_all(&state.interest, matches, node, charge_bytes) {
             drop(state);
             let draft = prepared.map(Prepared::into_draft).expect("invariant: only placing takes it");
             return Outcome::Full { draft, queue: Queue::Mailbox(worker) };
@@ -123,56 +140,55 @@ impl Topic {
         {
             history.note_passing();
         }
-        let displaced = self.place(&mut state, position, &mut prepared, retained, now, node);
-        let receipt = Receipt { position, receivers: self.subscribers() };
-        let interested = state.interest.clone();
+        let Placed { accepted, is_kept, previous, displaced } = self.place(&mut state, position, retained, now, node);
+        if (!state.interest.is_empty() || !matches.is_empty())
+            && let Some(prepared) = prepared.take()
+        {
+            let publication = prepared.place(self, position, accepted, is_kept, previous);
+            push_all(publication, &state.interest, matches, node);
+        }
+        let mut receipt = Receipt { position, receivers: self.subscribers() };
+        let mut interested = state.interest.clone();
         drop(state);
         // Wakes cost a system call each, frees a walk through the allocator, eviction locks of other topics: all of that
         // without this lock.
         drop(displaced);
         drop(prepared);
+        for one in matches {
+            receipt.receivers += one.wildcard.subscribers();
+            one.workers.iter().for_each(|worker| interested.insert(worker));
+        }
         Mailbox::wake_for_letters(&node.mailboxes, &interested);
         node.budget.enforce(&node.idle);
         Outcome::Accepted(receipt)
     }
 
-    /// The push half: what was prepared stands at `position`, next after the top or, without a number of its own, at it,
-    /// and every interested mailbox has reserved room for it. Returns what left the history; what was prepared stays if nobody is interested.
+    /// The push half: a publication stands at `position`, next after the top or, without a number of its own, at it.
     fn place(
         self: &Arc<Self>,
         state: &mut State,
         position: Position,
-        prepared: &mut Option<Prepared>,
         retained: Option<(Kind, Bytes, Option<Arc<Extras>>)>,
         now: Instant,
         node: &Node,
-    ) -> SmallVec<[Retained; 2]> {
+    ) -> Placed {
         let last = std::mem::replace(&mut state.top, position.offset);
-        let mut accepted = now;
-        let mut displaced = SmallVec::new();
-        let mut previous = None;
-        let is_kept = retained.is_some();
+        let mut placed =
+            Placed { accepted: now, is_kept: retained.is_some(), previous: None, displaced: SmallVec::new() };
         if let Some((kind, payload, extras)) = retained {
             let keep = node.keeps[self.rules()];
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));
             if keep.delta {
-                previous = history.take_base(last);
+                placed.previous = history.take_base(last);
             }
-            accepted = history.accept(now);
+            let accepted = history.accept(now);
+            placed.accepted = accepted;
             let before = history.weight();
-            displaced = history.push(Retained { offset: position.offset, kind, payload, accepted, extras }, now);
+            placed.displaced = history.push(Retained { offset: position.offset, kind, payload, accepted, extras }, now);
             node.budget.settle(before, history.weight());
             self.enroll(state, &node.budget);
         }
-        if !state.interest.is_empty()
-            && let Some(prepared) = prepared.take()
-        {
-            let publication = prepared.place(self, position, accepted, is_kept, previous);
-            for worker in state.interest.iter() {
-                node.mailboxes[worker.index()].push_reserved(Arc::clone(&publication));
-            }
-        }
-        displaced
+        placed
     }
 
     /// Adds a subscriber on `worker`; what it gets first and what comes live meet without a gap or an overlap.
@@ -363,18 +379,51 @@ impl State {
     }
 }
 
-/// Reserves `charge_bytes` in the mailboxes of all of `workers`, or in none: then says whose has no room.
-fn reserve_all(workers: &WorkerSet, node: &Node, charge_bytes: usize) -> Result<(), WorkerId> {
+/// Pushes a publication to `workers` and, for `matches`, to theirs. Each letter has its reservation.
+fn push_all(publication: Arc<Publication>, workers: &WorkerSet, matches: &[Match], node: &Node) {
     for worker in workers.iter() {
+        node.mailboxes[worker.index()].push_reserved(Letter::Publication(Arc::clone(&publication)));
+    }
+    for Match { wildcard, workers } in matches {
+        let matched = Arc::new(Matched { publication: Arc::clone(&publication), wildcard: Arc::clone(wildcard) });
+        for worker in workers.iter() {
+            node.mailboxes[worker.index()].push_reserved(Letter::Matched(Arc::clone(&matched)));
+        }
+    }
+}
+
+/// Reserves `charge_bytes` for each letter to one of `workers` or for one of `matches`, or for none: then says whose mailbox
+/// has no room.
+fn reserve_all(workers: &WorkerSet, matches: &[Match], node: &Node, charge_bytes: usize) -> Result<(), WorkerId> {
+    for (count, worker) in workers.iter().enumerate() {
         match node.mailboxes[worker.index()].reserve(charge_bytes) {
             Reserved::Yes => {}
             Reserved::No => {
-                for reserved in workers.iter().take_while(|&one| one != worker) {
-                    node.mailboxes[reserved.index()].cancel(charge_bytes);
-                }
+                cancel(workers.iter().take(count), node, charge_bytes);
+                return Err(worker);
+            }
+        }
+    }
+    if matches.is_empty() { Ok(()) } else { reserve_matching(workers, matches, node, charge_bytes) }
+}
+
+/// The second half of [`reserve_all`], apart from what every publish does.
+#[cold]
+fn reserve_matching(workers: &WorkerSet, matches: &[Match], node: &Node, charge_bytes: usize) -> Result<(), WorkerId> {
+    let matching = || matches.iter().flat_map(|one| one.workers.iter());
+    for (count, worker) in matching().enumerate() {
+        match node.mailboxes[worker.index()].reserve(charge_bytes) {
+            Reserved::Yes => {}
+            Reserved::No => {
+                cancel(matching().take(count), node, charge_bytes);
+                cancel(workers.iter(), node, charge_bytes);
                 return Err(worker);
             }
         }
     }
     Ok(())
+}
+
+fn cancel(workers: impl Iterator<Item = WorkerId>, node: &Node, charge_bytes: usize) {
+    workers.for_each(|worker| node.mailboxes[worker.index()].cancel(charge_bytes));
 }

@@ -13,6 +13,8 @@ pub struct Content<'a> {
     pub about: About<'a>,
     /// Names and values, in the order of names.
     pub tags: &'a [(Box<str>, Box<str>)],
+    /// The wildcard that it is subscribed to by, if it is not by its topic.
+    pub wildcard: Option<&'a str>,
 }
 
 /// What a [`Content`] is.
@@ -41,6 +43,6 @@ impl<'a> Content<'a> {
     /// A publication that has nothing but its payload.
     pub fn plain(topic: &'a str, position: Position, kind: Kind, payload: &'a [u8]) -> Self {
         let about = About::Publication { kind, payload, previous: None, publisher: None, is_numbered: true };
-        Self { topic, position, about, tags: &[] }
+        Self { topic, position, about, tags: &[], wildcard: None }
     }
 }

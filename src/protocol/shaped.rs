@@ -13,7 +13,8 @@ use crate::hub::{Member, Offset};
 /// The bytes of one push, made once for all subscribers of a shape.
 pub(super) fn frame(shape: Shape, content: &Content<'_>) -> Bytes {
     let mut room = Uuid::encode_buffer();
-    let make = |push: &Push<'_>| Batch::of_push(shape.transport(), shape.envelope(), content.topic, push);
+    let channel = content.wildcard.unwrap_or(content.topic);
+    let make = |push: &Push<'_>| Batch::of_push(shape.transport(), shape.envelope(), channel, push);
     match content.about {
         About::Joined(member) => make(&Push::Join(info(member, &mut room))),
         About::Left(member) => make(&Push::Leave(info(member, &mut room))),
@@ -26,9 +27,11 @@ pub(super) fn frame(shape: Shape, content: &Content<'_>) -> Bytes {
                 (None, Deltas::Off) => Data::Value(payload),
                 (None, Deltas::Fresh | Deltas::Going) => Data::Full(payload),
             };
-            let offset = if is_numbered { content.position.offset } else { Offset(0) };
+            // The numbers of many topics would make no sense in one stream.
+            let offset = if is_numbered && content.wildcard.is_none() { content.position.offset } else { Offset(0) };
+            let topic = content.wildcard.map(|_| content.topic);
             let info = publisher.map(|member| info(member, &mut room));
-            make(&Push::Publication(Publication { info, offset, tags: content.tags, ..Publication::new(data) }))
+            make(&Push::Publication(Publication { info, offset, tags: content.tags, topic, ..Publication::new(data) }))
         }
     }
 }

@@ -232,7 +232,9 @@ impl Worker {
         let encoding = self.compressed(id, &topic, encoding);
         let log = self.log(&topic, encoding, joined.top.offset);
         if joined.replay.is_empty() {
-            self.fanout.subscribe(log, id, Join::At(joined.top.offset));
+            let is_wildcard = self.seat.surface.hub.is_wildcard(&topic);
+            let top = if is_wildcard { self.fanout.last(log) } else { joined.top.offset };
+            self.fanout.subscribe(log, id, Join::At(top));
             return None;
         }
         self.fanout.subscribe(log, id, Join::Held);
@@ -326,7 +328,9 @@ impl Worker {
         if let Some(log) = self.memberships.log(topic.id(), Variant::Of(encoding)) {
             return log;
         }
-        let log = self.fanout.open(RulesId(topic.rules() as u16), top);
+        let is_wildcard = self.seat.surface.hub.is_wildcard(topic);
+        let rules = if is_wildcard { self.unskipping_rules(topic) } else { RulesId(topic.rules() as u16) };
+        let log = self.fanout.open(rules, top);
         self.memberships.opened(log, topic.id(), Variant::Of(encoding));
         log
     }

@@ -95,7 +95,7 @@ impl Worker {
             }
             Some(Outcome::Refused(refusal)) => {
                 self.seat.surface.counters.reject_client(refusal);
-                refused(replies, command, ErrorCode::Internal)
+                refused(replies, command, error_of(refusal))
             }
             None => Done::On,
         }
@@ -138,7 +138,7 @@ impl Worker {
                         replies.reply(command, &Reply::Publish);
                         Done::On
                     }
-                    Err(_) => refused(&mut replies, command, ErrorCode::Internal),
+                    Err(refusal) => refused(&mut replies, command, error_of(refusal)),
                 };
                 self.fanout.reply(id, replies.finish());
             }
@@ -418,4 +418,9 @@ fn info<'a>(member: &'a Member, id: &'a str) -> ClientInfo<'a> {
         connection_info: filled(&member.connection_info),
         channel_info: filled(&member.topic_info),
     }
+}
+
+/// What a client is told of a publish that the hub refused: whether it is worth another try.
+const fn error_of(refusal: Refusal) -> ErrorCode {
+    if matches!(refusal, Refusal::Wildcard) { ErrorCode::BadRequest } else { ErrorCode::Internal }
 }

@@ -7,7 +7,7 @@ use super::conversation::{Done, refused};
 use super::judging::{self, Whose};
 use super::membership::Variant;
 use super::worker::Worker;
-use crate::config::{JoinLeave, RecoveryRule, TopicRules};
+use crate::config::{JoinLeave, RecoveryRule, SlowPolicy, TopicRules};
 use crate::fanout::{ConnectionId, Join, LogId, Members, RulesId};
 use crate::hooks::Gone;
 use crate::hub::{
@@ -47,9 +47,9 @@ struct Terms {
 }
 
 impl Terms {
-    fn new(rules: &TopicRules, wanted: &Wanted, overrides: Overrides) -> Self {
+    fn new(rules: &TopicRules, is_wildcard: bool, wanted: &Wanted, overrides: Overrides) -> Self {
         let wish = &wanted.wish;
-        let has_history = rules.keeps_history();
+        let has_history = rules.keeps_history() && !is_wildcard;
         let (may_recover, must_recover) = match rules.recovery {
             RecoveryRule::Off => (false, false),
             RecoveryRule::Asked => (true, false),
@@ -292,7 +292,7 @@ impl Worker {
     ) -> Result<Subscribed, ErrorCode> {
         let hub = Arc::clone(&self.seat.surface.hub);
         let rules = hub.rules_of(name);
-        let terms = Terms::new(rules, wanted, grant.overrides);
+        let terms = Terms::new(rules, hub.names_wildcard(name), wanted, grant.overrides);
         let topic = hub.topic(name).map_err(|_| ErrorCode::LimitExceeded)?;
         let recover = wanted.wish.recover.filter(|_| terms.recoverable);
         let start = match recover {
@@ -388,6 +388,7 @@ impl Worker {
             Some(filter) => Variant::Filtered(self.filtered.enter(filter, encoding)?),
         };
         let log = self.client_log(topic, variant, top);
+        let top = if self.seat.surface.hub.is_wildcard(topic) { self.fanout.last(log) } else { top };
         self.fanout.subscribe(log, id, Join::At(top));
         if deltas == Deltas::Fresh {
             self.newcomers.add(log, id, top);
@@ -401,10 +402,21 @@ impl Worker {
         if let Some(log) = self.memberships.log(topic.id(), variant) {
             return log;
         }
-        let rules = self.seat.surface.hub.rules().len() + 1 + topic.rules();
-        let log = self.fanout.open(RulesId(rules as u16), top);
+        let log = self.fanout.open(self.unskipping_rules(topic), top);
         self.memberships.opened(log, topic.id(), variant);
         log
+    }
+
+    /// Those of the logs of `topic` in which nothing is skipped: what is skipped there cannot be told. The newest alone does
+    /// not stand for the many topics of a wildcard either.
+    pub(super) fn unskipping_rules(&self, topic: &Topic) -> RulesId {
+        let hub = &self.seat.surface.hub;
+        let all = hub.rules();
+        let keeps_newest = all[topic.rules()].slow_consumer.policy == SlowPolicy::Latest;
+        let for_bundles = all.len();
+        RulesId(
+            if keeps_newest && hub.is_wildcard(topic) { for_bundles } else { for_bundles + 1 + topic.rules() } as u16
+        )
     }
 
     /// Those who were promised deltas and have got a publication since get deltas from now on. Called before a further

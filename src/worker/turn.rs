@@ -14,7 +14,7 @@ use super::poller::Token;
 use super::reading::Depth;
 use super::worker::{Arrival, Due, TICK_MS, Worker};
 use crate::fanout::{Appended, Entry, Moment, Tick};
-use crate::hub::{Letter, Publication, Purpose};
+use crate::hub::{Letter, Matched, Offset, Publication, Purpose, Topic};
 use crate::protocol::{Encoding, Shape};
 
 /// Turns of a busy worker between two looks at the tasks of its thread, which are plain HTTP. Each look costs a system
@@ -49,6 +49,8 @@ pub(super) struct Stuck {
     publication: Arc<Publication>,
     /// The logs and bundles that still lack it: without this a second try would double it in the others.
     lacking: Destinations,
+    /// The wildcard whose logs these are, if they are not those of the topic.
+    wildcard: Option<Arc<Topic>>,
 }
 
 /// Whether a worker has something to do at once.
@@ -222,6 +224,10 @@ impl Worker {
                         Some(stuck) => stuck,
                         None => continue,
                     },
+                    Some(Letter::Matched(matched)) => match self.address_matched(&matched) {
+                        Some(stuck) => stuck,
+                        None => continue,
+                    },
                 },
             };
             if let Some(stuck) = self.append(stuck) {
@@ -242,26 +248,47 @@ impl Worker {
             self.release_letter();
             return None;
         };
-        Some(Stuck { publication, lacking })
+        Some(Stuck { publication, lacking, wildcard: None })
+    }
+
+    /// The same for the subscribers of a wildcard.
+    fn address_matched(&mut self, matched: &Matched) -> Option<Stuck> {
+        self.unreleased_bytes = matched.publication.charge_bytes();
+        let Some(lacking) = self.memberships.destinations(matched.wildcard.id()) else {
+            self.release_letter();
+            return None;
+        };
+        let (publication, wildcard) = (Arc::clone(&matched.publication), Some(Arc::clone(&matched.wildcard)));
+        Some(Stuck { publication, lacking, wildcard })
     }
 
     /// Appends a publication to the logs that lack it; gives it back if one of them has no room.
     fn append(&mut self, mut stuck: Stuck) -> Option<Stuck> {
         let tick = Tick(self.tick);
-        let Stuck { publication, lacking } = &mut stuck;
+        let Stuck { publication, lacking, wildcard } = &mut stuck;
         while let Some(&(variant, log)) = lacking.logs.last() {
-            let frame = match variant {
-                Variant::Of(encoding) if is_for(publication, encoding) => {
-                    publication.frame(encoding, &mut self.deflater)
+            let encoding = match variant {
+                Variant::Of(encoding) => is_for(publication, encoding).then_some(encoding),
+                Variant::Filtered(filtered) => self.filtered.encoding(filtered, publication),
+            };
+            let for_wildcard;
+            let frame = match (encoding, &wildcard) {
+                (None, _) => &NOTHING,
+                (Some(encoding), None) => publication.frame(encoding, &mut self.deflater),
+                (Some(encoding), Some(wildcard)) => {
+                    for_wildcard = publication.frame_for(wildcard.name(), encoding, &mut self.deflater);
+                    &for_wildcard
                 }
-                Variant::Of(_) => &NOTHING,
-                Variant::Filtered(filtered) => match self.filtered.encoding(filtered, publication) {
-                    Some(encoding) => publication.frame(encoding, &mut self.deflater),
-                    None => &NOTHING,
-                },
             };
             let is_numbered = publication.purpose() == Purpose::Publication;
-            let entry = Entry { offset: publication.position.offset, frame, key: 0, exclude: None, is_numbered };
+            let mut entry = Entry { offset: publication.position.offset, frame, key: 0, exclude: None, is_numbered };
+            if wildcard.is_some() {
+                // Many topics come together here: the log counts for itself.
+                entry.offset = Offset(self.fanout.last(log).0 + 1);
+                entry.is_numbered = true;
+            } else if !is_numbered && self.seat.surface.hub.is_wildcard(&publication.topic) {
+                entry.offset = self.fanout.last(log);
+            }
             match self.fanout.append(log, entry, tick) {
                 Appended::Ok => {
                     lacking.logs.pop();

@@ -82,4 +82,6 @@ mod tls;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod wildcards;
+#[cfg(test)]
 mod write_delay;

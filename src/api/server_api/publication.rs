@@ -228,7 +228,10 @@ pub(super) async fn accept(
         None => publish(surface, topic, draft, deadline).await,
         Some(key) => publish_once(surface, topic, draft, &key, deadline).await,
     };
-    done.map_err(|refusal| Failure::Transport(refusal, format!("publish to {:?}", topic.name())))
+    done.map_err(|refusal| match refusal {
+        Refusal::Wildcard => ApiError::bad_request(format!("{}: {}", topic.name(), refusal.cause())).into(),
+        refusal => Failure::Transport(refusal, format!("publish to {:?}", topic.name())),
+    })
 }
 
 async fn publish_once(

@@ -37,7 +37,7 @@ fn lines(answer: &Answered) -> Vec<Value> {
 fn payload(rig: &Rig) -> Option<Vec<u8>> {
     match rig.work(WorkerId(0))? {
         Letter::Publication(publication) => Some(publication.payload().to_vec()),
-        letter @ Letter::Canary(_) => panic!("{letter:?}"),
+        letter @ (Letter::Matched(_) | Letter::Canary(_)) => panic!("{letter:?}"),
     }
 }
 

@@ -8,3 +8,4 @@ mod lives;
 mod recovery;
 mod restart;
 mod stage;
+mod wildcards;

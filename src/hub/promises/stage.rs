@@ -48,6 +48,7 @@ pub(super) fn pop(hub: &Hub, worker: u16) -> Option<Arc<Publication>> {
             mailbox.release(publication.charge_bytes());
             Some(publication)
         }
+        Letter::Matched(_) => panic!("there is no wildcard"),
         Letter::Canary(_) => panic!("no canary was sent"),
     }
 }

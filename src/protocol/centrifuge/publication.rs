@@ -25,12 +25,14 @@ pub struct Publication<'a> {
     pub time_ms: u64,
     /// Its epoch, which Centrifugo tells with the first of a stream; SDKs do without.
     pub epoch: Option<Epoch>,
+    /// The channel it was published on, if the client subscribes to it by a wildcard.
+    pub topic: Option<&'a str>,
 }
 
 impl<'a> Publication<'a> {
     /// A publication with nothing but its payload.
     pub const fn new(data: Data<'a>) -> Self {
-        Self { data, info: None, offset: Offset(0), tags: &[], time_ms: 0, epoch: None }
+        Self { data, info: None, offset: Offset(0), tags: &[], time_ms: 0, epoch: None, topic: None }
     }
 }
 
@@ -102,7 +104,8 @@ pub(super) fn publication_bytes(publication: &Publication<'_>) -> usize {
     const ENVELOPE_BYTES: usize = 160;
     let info_bytes = publication.info.map_or(0, |info| info.protobuf_bytes() + 64);
     let tags_bytes: usize = publication.tags.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    ENVELOPE_BYTES + value_bytes(publication.data.bytes()) + info_bytes + tags_bytes
+    let topic_bytes = publication.topic.map_or(0, str::len);
+    ENVELOPE_BYTES + value_bytes(publication.data.bytes()) + info_bytes + tags_bytes + topic_bytes
 }
 
 /// Appends `publication` as a JSON object.
@@ -137,6 +140,10 @@ pub(super) fn push_json(out: &mut Vec<u8>, publication: &Publication<'_>) {
     if publication.time_ms != 0 {
         out.extend_from_slice(b",\"time\":");
         out.extend_from_slice(number.format(publication.time_ms).as_bytes());
+    }
+    if let Some(topic) = publication.topic {
+        out.extend_from_slice(b",\"channel\":");
+        push_string(out, topic);
     }
     if let Some(Epoch(epoch)) = publication.epoch {
         out.extend_from_slice(b",\"epoch\":\"");
@@ -192,12 +199,13 @@ impl<'a> Measured<'a> {
             + publication.tags.iter().map(|tag| field_bytes(tag_bytes(tag))).sum::<usize>()
             + if publication.data.is_delta() { 2 } else { 0 }
             + number_bytes(publication.time_ms)
+            + publication.topic.map_or(0, |topic| field_bytes(topic.len()))
             + epoch.map_or(0, |epoch| field_bytes(epoch.len()));
         Self { publication, epoch, info_bytes, bytes }
     }
 
     pub(super) fn push(&self, out: &mut Vec<u8>) {
-        let Publication { data, info, offset, tags, time_ms, epoch: _ } = self.publication;
+        let Publication { data, info, offset, tags, time_ms, topic, epoch: _ } = self.publication;
         push_bytes_field(out, 4, data.bytes());
         if let Some(info) = info {
             push_length_tag(out, 5, self.info_bytes);
@@ -222,6 +230,9 @@ impl<'a> Measured<'a> {
         }
         if *time_ms != 0 {
             push_number_field(out, 9, *time_ms);
+        }
+        if let Some(topic) = topic {
+            push_bytes_field(out, 10, topic.as_bytes());
         }
         if let Some(epoch) = self.epoch {
             push_bytes_field(out, 14, epoch.as_bytes());

@@ -82,6 +82,7 @@ fn one_publication_by_itself_is_made_in_one_allocation() {
         tags: &tags,
         time_ms: u64::MAX,
         epoch: Some(Epoch(u64::MAX)),
+        topic: Some("a topic"),
         ..Publication::new(Data::Delta(b"1"))
     };
     for payload in [10, 1000, 100_000] {

@@ -136,6 +136,7 @@ impl Parts {
             tags: &self.tags,
             time_ms: self.numbers[1],
             epoch: self.maybe_number.map(|number| Epoch(number.into())),
+            topic: self.maybe_number.map(|_| &self.texts[2][..]),
             ..Publication::new(Data::Value(&self.payloads[1]))
         };
         vec![bare, told].into_iter().filter(|_| self.flags[0]).collect()

@@ -30,6 +30,7 @@ const PUBLICATION: Table = &[
     (7, "tags", MapOfText),
     (8, "delta", Flag),
     (9, "time", Number),
+    (10, "channel", Text),
     (14, "epoch", Text),
 ];
 const SUBSCRIBED: Table = &[
