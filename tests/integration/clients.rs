@@ -36,23 +36,9 @@ const CONFIG: &str = r#"
     history = { size = 10, ttl = "1h" }
 "#;
 
-fn connected(hub: &TestHub) -> WebSocket {
-    let mut client = hub.websocket("/connection/websocket");
-    client.send_text(r#"{"id":1,"connect":{}}"#);
-    assert!(client.json()["connect"]["client"].is_string());
-    client
-}
-
-fn ask(client: &mut WebSocket, command: &Value) -> Value {
-    client.send_text(&command.to_string());
-    let reply = client.json();
-    assert_eq!(reply["id"], command["id"], "{reply}");
-    reply
-}
-
 fn subscribed(hub: &TestHub, channel: &str) -> WebSocket {
-    let mut client = connected(hub);
-    let reply = ask(&mut client, &json!({"id": 2, "subscribe": {"channel": channel}}));
+    let mut client = hub.client();
+    let reply = client.ask(&json!({"id": 2, "subscribe": {"channel": channel}}));
     assert!(reply["subscribe"].is_object(), "{reply}");
     client
 }
@@ -106,13 +92,13 @@ fn who_was_promised_deltas_gets_the_first_publication_whole_and_then_what_differ
     let hub = TestHub::start(1, CONFIG);
     let long = "the same words again and again, ".repeat(20);
     let subscribe = json!({"id": 2, "subscribe": {"channel": "delta", "delta": "fossil"}});
-    let mut early = connected(&hub);
-    assert_eq!(ask(&mut early, &subscribe)["subscribe"]["delta"], true);
+    let mut early = hub.client();
+    assert_eq!(early.ask(&subscribe)["subscribe"]["delta"], true);
     let publish = |n: u32| hub.http().publish("delta", format!("{{\"n\":{n},\"text\":\"{long}\"}}"));
     publish(1);
     assert_eq!(early.json()["push"]["pub"]["delta"], Value::Null);
-    let mut late = connected(&hub);
-    ask(&mut late, &subscribe);
+    let mut late = hub.client();
+    late.ask(&subscribe);
     publish(2);
     assert_eq!(early.json()["push"]["pub"]["delta"], true);
     assert_eq!(late.json()["push"]["pub"]["delta"], Value::Null);
@@ -134,23 +120,23 @@ fn who_was_promised_deltas_gets_the_first_publication_whole_and_then_what_differ
 #[test]
 fn who_is_there_is_known_over_workers_and_forgotten_with_the_connection() {
     let hub = TestHub::start(3, CONFIG);
-    let mut watcher = connected(&hub);
-    let reply = ask(&mut watcher, &json!({"id": 2, "subscribe": {"channel": "room", "join_leave": true}}));
+    let mut watcher = hub.client();
+    let reply = watcher.ask(&json!({"id": 2, "subscribe": {"channel": "room", "join_leave": true}}));
     assert!(reply["subscribe"].is_object());
     assert!(watcher.json()["push"]["join"].is_object(), "its own coming");
     let others: Vec<WebSocket> = (0..5).map(|_| subscribed(&hub, "room")).collect();
     for _ in 0..5 {
         assert!(watcher.json()["push"]["join"]["info"]["client"].is_string());
     }
-    let stats = ask(&mut watcher, &json!({"id": 3, "presence_stats": {"channel": "room"}}));
+    let stats = watcher.ask(&json!({"id": 3, "presence_stats": {"channel": "room"}}));
     assert_eq!(stats["presence_stats"], json!({"num_clients": 6, "num_users": 1}));
     drop(others);
     for _ in 0..5 {
         assert!(watcher.json()["push"]["leave"]["info"]["client"].is_string());
     }
-    let presence = ask(&mut watcher, &json!({"id": 4, "presence": {"channel": "room"}}));
+    let presence = watcher.ask(&json!({"id": 4, "presence": {"channel": "room"}}));
     assert_eq!(presence["presence"]["presence"].as_object().unwrap().len(), 1);
-    ask(&mut watcher, &json!({"id": 5, "unsubscribe": {"channel": "room"}}));
+    watcher.ask(&json!({"id": 5, "unsubscribe": {"channel": "room"}}));
     eventually("nobody is left", || hub.server().surface().hub.presence().is_empty());
 }
 
@@ -168,11 +154,11 @@ fn a_drain_ends_clients_with_a_code_after_which_they_come_back() {
 fn a_position_of_another_life_is_not_recovered_and_nothing_is_made_up() {
     let hub = TestHub::start(1, CONFIG);
     Http::connect(hub.address()).publish("news", "1");
-    let mut client = connected(&hub);
+    let mut client = hub.client();
     let command = json!({"id": 2, "subscribe": {
         "channel": "news", "recoverable": true, "recover": true, "offset": 1, "epoch": "7"
     }});
-    let subscribed = &ask(&mut client, &command)["subscribe"];
+    let subscribed = &client.ask(&command)["subscribe"];
     assert_eq!(
         (&subscribed["was_recovering"], &subscribed["recovered"], &subscribed["publications"], &subscribed["offset"]),
         (&json!(true), &Value::Null, &Value::Null, &json!(1))
@@ -190,7 +176,7 @@ fn subscriptions_the_backend_grants_at_once_stay_within_the_limit() {
             backend.url("/")
         ),
     );
-    let mut client = connected(&hub);
+    let mut client = hub.client();
     let commands: Vec<String> =
         (2..7).map(|id| json!({"id": id, "subscribe": {"channel": format!("room{id}")}}).to_string()).collect();
     client.send_text(&commands.join("\n"));

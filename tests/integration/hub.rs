@@ -68,6 +68,15 @@ impl TestHub {
         WebSocket::open(self.address(), target)
     }
 
+    /// A client of the Centrifuge protocol (in JSON) that is let in.
+    #[track_caller]
+    pub(crate) fn client(&self) -> WebSocket {
+        let mut client = self.websocket("/connection/websocket");
+        let reply = client.ask(&serde_json::json!({"id": 1, "connect": {}}));
+        assert!(reply["connect"]["client"].is_string(), "{reply}");
+        client
+    }
+
     pub(crate) fn http(&self) -> Http {
         Http::connect(self.address())
     }

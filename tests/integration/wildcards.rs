@@ -35,23 +35,9 @@ const CONFIG: &str = r#"
     publish = "anyone"
 "#;
 
-fn connected(hub: &TestHub) -> WebSocket {
-    let mut client = hub.websocket("/connection/websocket");
-    client.send_text(r#"{"id":1,"connect":{}}"#);
-    assert!(client.json()["connect"]["client"].is_string());
-    client
-}
-
-fn ask(client: &mut WebSocket, command: &Value) -> Value {
-    client.send_text(&command.to_string());
-    let reply = client.json();
-    assert_eq!(reply["id"], command["id"], "{reply}");
-    reply
-}
-
 fn subscribed(hub: &TestHub, subscribe: &Value) -> WebSocket {
-    let mut client = connected(hub);
-    let reply = ask(&mut client, &json!({"id": 2, "subscribe": subscribe}));
+    let mut client = hub.client();
+    let reply = client.ask(&json!({"id": 2, "subscribe": subscribe}));
     assert!(reply["subscribe"].is_object(), "{reply}");
     client
 }
@@ -93,18 +79,18 @@ fn clients_of_both_protocols_on_all_workers_get_all_topics_of_the_prefix_in_orde
 fn who_has_the_topic_and_its_wildcard_gets_both_and_each_ends_alone() {
     let hub = TestHub::start(2, CONFIG);
     let mut client = subscribed(&hub, &json!({"channel": "news.*"}));
-    let reply = ask(&mut client, &json!({"id": 3, "subscribe": {"channel": "news.a"}}));
+    let reply = client.ask(&json!({"id": 3, "subscribe": {"channel": "news.a"}}));
     assert_eq!(reply["subscribe"]["recoverable"], true, "{reply}");
     hub.publish("news.a", "1");
     let mut channels = [client.json(), client.json()].map(|push| push["push"]["channel"].clone());
     channels.sort_by_key(ToString::to_string);
     assert_eq!(channels, [json!("news.*"), json!("news.a")]);
-    ask(&mut client, &json!({"id": 4, "unsubscribe": {"channel": "news.*"}}));
+    client.ask(&json!({"id": 4, "unsubscribe": {"channel": "news.*"}}));
     hub.publish("news.a", "2");
     let push = client.json();
     assert_eq!((&push["push"]["channel"], &push["push"]["pub"]["offset"]), (&json!("news.a"), &json!(2)));
-    ask(&mut client, &json!({"id": 5, "unsubscribe": {"channel": "news.a"}}));
-    ask(&mut client, &json!({"id": 6, "subscribe": {"channel": "news.*"}}));
+    client.ask(&json!({"id": 5, "unsubscribe": {"channel": "news.a"}}));
+    client.ask(&json!({"id": 6, "subscribe": {"channel": "news.*"}}));
     hub.publish("news.a", "3");
     assert_eq!(told(&mut client), ("news.*".to_owned(), "news.a".to_owned(), json!(3)));
 }
@@ -113,7 +99,7 @@ fn who_has_the_topic_and_its_wildcard_gets_both_and_each_ends_alone() {
 fn topics_with_other_rules_are_not_below_a_wildcard() {
     let hub = TestHub::start(1, CONFIG);
     let mut client = subscribed(&hub, &json!({"channel": "news.*"}));
-    let refused = ask(&mut client, &json!({"id": 3, "subscribe": {"channel": "news.secret.*"}}));
+    let refused = client.ask(&json!({"id": 3, "subscribe": {"channel": "news.secret.*"}}));
     assert_eq!(refused["error"]["code"], 103, "{refused}");
     hub.publish("news.secret.a", "1");
     hub.publish("news.a", "2");
@@ -124,16 +110,16 @@ fn topics_with_other_rules_are_not_below_a_wildcard() {
 fn a_wildcard_keeps_nothing_and_promises_nothing() {
     let hub = TestHub::start(1, CONFIG);
     hub.publish("news.a", "1");
-    let mut client = connected(&hub);
+    let mut client = hub.client();
     let subscribe = json!({
         "channel": "news.*", "recoverable": true, "positioned": true, "delta": "fossil",
         "recover": true, "offset": 1, "epoch": "1",
     });
-    let reply = ask(&mut client, &json!({"id": 2, "subscribe": subscribe}));
+    let reply = client.ask(&json!({"id": 2, "subscribe": subscribe}));
     for key in ["recoverable", "recovered", "positioned", "delta", "publications"] {
         assert_eq!(reply["subscribe"][key], Value::Null, "{key}: {reply}");
     }
-    let reply = ask(&mut client, &json!({"id": 3, "history": {"channel": "news.*", "limit": 10}}));
+    let reply = client.ask(&json!({"id": 3, "history": {"channel": "news.*", "limit": 10}}));
     assert_eq!(reply["history"]["publications"], json!([]), "{reply}");
 }
 
@@ -141,7 +127,7 @@ fn a_wildcard_keeps_nothing_and_promises_nothing() {
 fn nothing_is_published_on_a_wildcard() {
     let hub = TestHub::start(1, CONFIG);
     let mut client = subscribed(&hub, &json!({"channel": "news.*"}));
-    let reply = ask(&mut client, &json!({"id": 3, "publish": {"channel": "news.*", "data": 1}}));
+    let reply = client.ask(&json!({"id": 3, "publish": {"channel": "news.*", "data": 1}}));
     assert_eq!(reply["error"]["code"], 107, "{reply}");
     let refused = hub.http().post("/topics/news.*", "1");
     assert_eq!((refused.status, refused.code().as_str()), (400, "wildcard"));

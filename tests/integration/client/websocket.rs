@@ -229,6 +229,15 @@ impl WebSocket {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
+    /// Sends a command of the Centrifuge protocol, and reads its reply.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, command: &Value) -> Value {
+        self.send_text(&command.to_string());
+        let reply = self.json();
+        assert_eq!(reply["id"], command["id"], "{reply}");
+        reply
+    }
+
     /// The code of the close frame that comes next, and that the socket ends behind it once it is answered.
     #[track_caller]
     pub(crate) fn closed_with(&mut self) -> u16 {

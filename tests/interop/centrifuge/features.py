@@ -44,6 +44,7 @@ FEATURES = {
     "protobuf": {},
     "server api": {},
     "storm": {},
+    "wildcards": {"centrifugo": "has none in its open version"},
 }
 
 # (SDK or flavour, feature): why there is nothing to test.
