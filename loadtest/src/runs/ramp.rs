@@ -17,6 +17,7 @@ use crate::server::floor::Sending;
 use crate::server::hub_settings::HubSettings;
 use crate::server::launch::Launched;
 use crate::server::site::Site;
+use crate::server::target::Target;
 use crate::server::way::Way;
 use crate::subject::{Loaded, Subject};
 use crate::wire::filler::Filler;
@@ -71,6 +72,9 @@ pub(crate) struct Ramp {
     /// Ramp the floor as well as the server
     #[arg(long)]
     pub(crate) floor: bool,
+    /// Ramp this target as well, whatever it speaks, in the same run; as those of `compare`, and any number of them
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) beside: Vec<String>,
     /// Handshakes at once
     #[arg(long, default_value_t = Ramp::default().concurrency)]
     pub(crate) concurrency: usize,
@@ -106,6 +110,7 @@ impl Default for Ramp {
             at_share: None,
             rounds: 3,
             floor: false,
+            beside: Vec::new(),
             concurrency: 64,
             source_addresses: 8,
             topic_prefix: "ramp".to_owned(),
@@ -130,6 +135,14 @@ struct Curve {
     knee: Option<usize>,
     /// What broke; nothing if the steps ran out first.
     broke: Option<String>,
+}
+
+impl Curve {
+    /// The fastest step that is at most half as fast as the knee.
+    fn half_of_knee(&self) -> Option<&Step> {
+        let half_per_s = self.curve[self.knee?].rate_per_s / 2.0;
+        self.curve.iter().rfind(|step| step.rate_per_s <= half_per_s)
+    }
 }
 
 /// One rate.
@@ -242,7 +255,15 @@ impl Ramp {
         ensure!((1..=100).contains(&self.rounds), "--rounds: 1 to 100");
         ensure!(self.p99_limit_ms > 0.0, "--p99-limit: more than 0 ms");
         ensure!(self.at_share.is_none_or(|share| share > 0.0 && share <= 1.0), "--at-share: more than 0, at most 1");
+        ensure!(self.beside.is_empty() || self.at_share.is_none(), "--at-share is for floor and server alone");
+        self.targets()?;
         self.scenario(Pace::Rate(self.rate)).check()
+    }
+
+    /// What is ramped besides.
+    fn targets(&self) -> Result<Vec<Target>> {
+        // At a rate nothing is a burst, until the server makes one of its backlog.
+        self.beside.iter().map(|text| Ok(text.parse::<Target>()?.facing(false))).collect()
     }
 
     /// Why `step` ends the ramp, if it does.
@@ -272,18 +293,23 @@ pub(crate) fn run(ramp: &Ramp, subject: &Subject) -> Result<RampReport> {
         (Some(share), Some(floor)) => report.at_share = Some(at_share(ramp, share, floor, &server)?),
         (Some(_), None) | (None, _) => {
             for (name, server) in floor.iter().map(|floor| ("floor", floor)).chain([("server", &server)]) {
-                report.curves.push(curve(ramp, name, server)?);
+                report.curves.push(curve(ramp, &Site::known(name, &server.place, server.pid))?);
+            }
+            for target in ramp.targets()? {
+                let site = Site::open(&target, &HubSettings::for_connections(ramp.subscribers), server.cpu)?;
+                report.curves.push(curve(ramp, &site)?);
             }
         }
     }
     Ok(report)
 }
 
-fn curve(ramp: &Ramp, name: &str, server: &Loaded) -> Result<Curve> {
+fn curve(ramp: &Ramp, site: &Site) -> Result<Curve> {
+    let name = &site.name;
     let mut curve = Curve { name: name.to_owned(), curve: Vec::new(), knee: None, broke: None };
     let mut rate = ramp.rate;
     for number in 0..ramp.steps as usize {
-        let step = step(ramp, &format!("{name} at {rate:.0}/s"), rate, server)?;
+        let step = step(ramp, &format!("{name} at {rate:.0}/s"), rate, site)?;
         eprintln!("{name}: {step}");
         let broke = ramp.broken_by(&step);
         curve.curve.push(step);
@@ -297,8 +323,8 @@ fn curve(ramp: &Ramp, name: &str, server: &Loaded) -> Result<Curve> {
     Ok(curve)
 }
 
-fn step(ramp: &Ramp, label: &str, rate: f64, server: &Loaded) -> Result<Step> {
-    let report = fanout::run(label, &ramp.scenario(Pace::Rate(rate)), &Site::known(label, &server.place, server.pid))?;
+fn step(ramp: &Ramp, label: &str, rate: f64, site: &Site) -> Result<Step> {
+    let report = fanout::run(label, &ramp.scenario(Pace::Rate(rate)), site)?;
     Ok(Step::of(rate, f64::from(ramp.subscribers) / f64::from(ramp.topics), &report))
 }
 
@@ -333,10 +359,12 @@ fn at_share(ramp: &Ramp, share: f64, floor: &Loaded, server: &Loaded) -> Result<
     let per_topic = f64::from(ramp.subscribers) / f64::from(ramp.topics);
     let capacity_per_s = 1e6 / cost_us / per_topic;
     let rate_per_s = capacity_per_s * share;
+    let site = |name: &str, server: &Loaded| Site::known(name, &server.place, server.pid);
+    let (floor, server) = (site("floor", floor), site("server", server));
     let (mut floors, mut servers) = (Vec::new(), Vec::new());
     for round in 1..=ramp.rounds {
-        floors.push(step(ramp, "floor", rate_per_s, floor)?);
-        servers.push(step(ramp, "server", rate_per_s, server)?);
+        floors.push(step(ramp, "floor", rate_per_s, &floor)?);
+        servers.push(step(ramp, "server", rate_per_s, &server)?);
         for (name, steps) in [("floor", &floors), ("server", &servers)] {
             if let Some(step) = steps.last() {
                 eprintln!("round {round}/{} {name}: {step}", ramp.rounds);
@@ -390,6 +418,9 @@ impl fmt::Display for RampReport {
                 Some(broke) => write!(f, "\n         then {broke}")?,
                 None => write!(f, "\n         nothing broke: the steps ran out")?,
             }
+            if let Some(step) = curve.half_of_knee() {
+                write!(f, "\n         at half of the knee, or the step below: p99 {:.2} ms", step.p99_us / 1e3)?;
+            }
         }
         if let Some(at) = &self.at_share {
             let share = self.run.at_share.unwrap_or_default() * 100.0;
@@ -441,10 +472,24 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_knee_is_the_last_step_that_is_not_faster() {
+        let at = |rate_per_s| Step { rate_per_s, ..step_with(1.0, 0, 0) };
+        let curve =
+            |knee| Curve { name: String::new(), curve: [10.0, 20.0, 39.0, 80.0].map(at).to_vec(), knee, broke: None };
+        let half = |knee| curve(knee).half_of_knee().map(|step| step.rate_per_s);
+        assert_eq!(
+            [None, Some(0), Some(1), Some(2), Some(3)].map(half),
+            [None, None, Some(10.0), Some(10.0), Some(39.0)]
+        );
+    }
+
+    #[test]
     fn a_ramp_that_would_not_rise_is_refused() {
         Ramp::default().check().unwrap();
         assert!(Ramp { factor: 1.0, ..Ramp::default() }.check().is_err());
         assert!(Ramp { at_share: Some(1.5), ..Ramp::default() }.check().is_err());
         assert!(Ramp { steps: 0, ..Ramp::default() }.check().is_err());
+        let beside = vec!["no target".to_owned()];
+        assert!(Ramp { beside, ..Ramp::default() }.check().is_err());
     }
 }
