@@ -90,7 +90,8 @@ async fn attempt(
     deadline: Instant,
 ) -> Outcome {
     let mut answer = None;
-    let known = surface.hub.publish(topic, draft, Instant::now(), || {
+    let key = turn.as_ref().map(|turn| turn.key().clone());
+    let known = surface.hub.publish_under(topic, draft, key.as_ref(), Instant::now(), || {
         let (tell, told) = oneshot::channel();
         answer = Some(told);
         let mut turn = turn.take();

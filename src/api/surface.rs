@@ -19,7 +19,7 @@ use crate::admin::counters::Counters;
 use crate::admin::health::Health;
 use crate::config::{Config, ListenAddress};
 use crate::hooks::{Hooks, HooksError};
-use crate::hub::{Hub, Idempotency, Sessions};
+use crate::hub::{Hub, Sessions};
 use crate::identity::{Revocations, Verifier, VerifierError};
 use crate::pages::{Pages, PagesError};
 use crate::refusal::Refusal;
@@ -61,8 +61,6 @@ pub struct Surface {
     pub verifier: Verifier,
     /// Who is shut out although his token holds.
     pub revocations: Revocations,
-    /// Publications that may come twice.
-    pub idempotency: Arc<Idempotency>,
     /// What large answers may hold in memory together.
     pub bodies: BodyBudget,
     /// The readiness check and what it last found.
@@ -149,7 +147,6 @@ impl Surface {
             keys: ApiKeys::new(&config.api),
             verifier: Verifier::new(&config.tokens)?,
             revocations: Revocations::default(),
-            idempotency: Idempotency::new(Idempotency::LIMIT_BYTES),
             bodies: BodyBudget::new(BodyBudget::LIMIT_BYTES),
             health: Health::default(),
             addresses: Addresses::new(&config.limits, started),

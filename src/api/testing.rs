@@ -57,7 +57,8 @@ impl Rig {
 
     pub(crate) fn of(config: Config) -> Self {
         let mailbox = || Arc::new(Mailbox::new(config.limits.mailbox.bytes(), Box::new(|| {})));
-        let hub = Hub::new(&config, (0..Self::WORKERS).map(|_| mailbox()).collect());
+        // Topics on disk are there, too, if the configuration has any.
+        let hub = Hub::open(&config, (0..Self::WORKERS).map(|_| mailbox()).collect(), Instant::now()).unwrap();
         let counters = Arc::new(Counters::new(Self::WORKERS));
         let surface = Surface::new(hub, Arc::new(config), counters, Instant::now(), false).unwrap();
         Self { surface }

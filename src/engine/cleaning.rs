@@ -2,9 +2,8 @@
 
 use std::sync::Weak;
 
-use super::disk::Disk;
 use super::sequencer::Known;
-use crate::hub::{Epoch, Topic, wall_micros};
+use crate::hub::{Epoch, Hub, Topic, wall_micros};
 use crate::store::{Failure, Store};
 
 /// The store may have this many bytes that nobody needs, besides as many as are kept.
@@ -39,30 +38,33 @@ impl Default for Cleaning {
 
 impl Cleaning {
     /// One step, if one is due.
-    pub(super) fn go_on(&mut self, store: &mut Store, known: &mut Known, disk: &Disk) -> Result<(), Failure> {
+    pub(super) fn go_on(&mut self, store: &mut Store, known: &mut Known, hub: &Hub) -> Result<(), Failure> {
         if self.round.is_none() && store.bytes() > self.begins_at_bytes {
-            self.begin(store, known)?;
+            self.begin(store, known, hub)?;
         }
         let Some(round) = &mut self.round else { return Ok(()) };
         let low = |epoch: Epoch| known.get(&epoch).and_then(Weak::upgrade).map(|topic| topic.kept().0);
-        let cleaned = store.clean(STEP_BYTES, wall_micros(), low)?;
+        let cleaned = store.clean(STEP_BYTES, wall_micros(), low, |key| hub.idempotency().knows(&key.key))?;
         round.left_bytes = round.left_bytes.saturating_sub(cleaned.taken_bytes);
         if store.bytes() <= round.until_bytes || round.left_bytes == 0 || cleaned.taken_bytes == 0 {
             self.round = None;
         }
-        disk.figures.set_used(store.bytes());
+        if let Some(figures) = hub.disk_figures() {
+            figures.set_used(store.bytes());
+        }
         Ok(())
     }
 
     /// Looks at all topics: some 50 ns for each.
-    fn begin(&mut self, store: &mut Store, known: &mut Known) -> Result<(), Failure> {
+    fn begin(&mut self, store: &mut Store, known: &mut Known, hub: &Hub) -> Result<(), Failure> {
         let content = |topic: &Weak<Topic>| {
             topic.upgrade().map_or(0, |topic| {
                 let weight = topic.kept().1;
                 weight.content_bytes() as u64 + weight.publications as u64 * RECORD_BYTES
             })
         };
-        let kept: u64 = known.values().map(content).sum();
+        let keys = hub.idempotency().disk_bytes() as u64;
+        let kept = known.values().map(content).sum::<u64>() + keys;
         let gone = |epoch: &Epoch| known.get(epoch).is_none_or(|topic| topic.strong_count() == 0);
         let gone: Vec<Epoch> = store.topics().filter(gone).collect();
         store.forget(&gone)?;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
@@ -14,7 +15,7 @@ use super::disk_figures::DiskFigures;
 use super::interval_writer::{self, Pending};
 use super::sequencer;
 use crate::config::{Config, Sync};
-use crate::hub::{Done, Draft, Epoch, Hub, Mailbox, Offset, Outcome, Queue, Topic};
+use crate::hub::{Done, Draft, Epoch, Hub, IdempotencyKey, Mailbox, Offset, Outcome, Queue, Topic};
 use crate::refusal::Refusal;
 use crate::store::{Failure, Store};
 
@@ -59,6 +60,8 @@ struct Waiting {
 pub(super) struct Item {
     pub(super) topic: Arc<Topic>,
     pub(super) draft: Draft,
+    /// The idempotency key, as it is written.
+    pub(super) key: Option<Bytes>,
     pub(super) now: Instant,
     pub(super) done: Done,
 }
@@ -136,13 +139,15 @@ impl Disk {
         &self,
         topic: &Arc<Topic>,
         draft: Draft,
+        key: Option<&IdempotencyKey>,
         now: Instant,
         later: impl FnOnce() -> Done,
     ) -> Option<Outcome> {
         if self.is_failing.load(Ordering::Acquire) {
             return Some(Outcome::Refused(Refusal::HistoryUnavailable));
         }
-        let bytes = charge_bytes(&draft);
+        let key = key.map(IdempotencyKey::to_bytes);
+        let bytes = charge_bytes(&draft, key.as_ref());
         let mut waiting = lock(&self.waiting);
         if waiting.is_closing {
             return Some(Outcome::Refused(Refusal::Draining));
@@ -153,7 +158,7 @@ impl Disk {
         }
         waiting.bytes += bytes;
         let was_empty = waiting.items.is_empty();
-        waiting.items.push_back(Item { topic: Arc::clone(topic), draft, now, done: later() });
+        waiting.items.push_back(Item { topic: Arc::clone(topic), draft, key, now, done: later() });
         drop(waiting);
         if was_empty {
             self.work.notify_one();
@@ -237,7 +242,7 @@ impl Disk {
     }
 
     /// From now on the door is shut, or open again.
-    pub(super) fn set_failing(&self, is_failing: bool) {
+    pub(crate) fn set_failing(&self, is_failing: bool) {
         self.is_failing.store(is_failing, Ordering::Release);
     }
 
@@ -265,8 +270,8 @@ impl Disk {
 }
 
 /// What a draft is charged with in the queue.
-fn charge_bytes(draft: &Draft) -> usize {
-    draft.content_bytes() + OVERHEAD_BYTES
+fn charge_bytes(draft: &Draft, key: Option<&Bytes>) -> usize {
+    draft.content_bytes() + key.map_or(0, Bytes::len) + OVERHEAD_BYTES
 }
 
 /// Locks, also after a panic of another holder: the data is whole at each step.
@@ -287,7 +292,7 @@ mod tests {
     }
 
     fn offer(disk: &Disk, topic: &Arc<Topic>, text: &str) -> Option<Outcome> {
-        disk.publish(topic, Draft::text(text), Instant::now(), || Box::new(|_| {}))
+        disk.publish(topic, Draft::text(text), None, Instant::now(), || Box::new(|_| {}))
     }
 
     #[test]
@@ -331,7 +336,7 @@ mod tests {
         let (_hub, topic, disk) = stage();
         let (tell, told) = std::sync::mpsc::channel();
         let later = || -> Done { Box::new(move |outcome| tell.send(outcome).unwrap()) };
-        assert!(disk.publish(&topic, Draft::text("a"), Instant::now(), later).is_none());
+        assert!(disk.publish(&topic, Draft::text("a"), None, Instant::now(), later).is_none());
         disk.set_failing(true);
         let unavailable =
             |outcome: Option<Outcome>| matches!(outcome, Some(Outcome::Refused(Refusal::HistoryUnavailable)));

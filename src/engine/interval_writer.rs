@@ -7,7 +7,7 @@ use super::cleaning::Cleaning;
 use super::disk::{QUEUE_BYTES, lock};
 use super::sequencer::{Batch, Known, RETRY, ShutOnPanic, end};
 use crate::hub::{Hub, Topic};
-use crate::store::{Record, Store};
+use crate::store::{Entry, Store};
 
 /// What was delivered and acknowledged, and is not on disk.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Pending {
 
 #[derive(Debug, Default)]
 struct State {
-    records: Vec<(Arc<Topic>, Record)>,
+    entries: Vec<(Arc<Topic>, Entry)>,
     bytes: usize,
     is_closing: bool,
 }
@@ -37,10 +37,13 @@ impl Pending {
         true
     }
 
-    pub(super) fn push(&self, topic: &Arc<Topic>, record: Record) {
+    /// A publication and its key, if it has one: they go into the same commit. What is outdated has a key alone.
+    pub(super) fn push(&self, topic: &Arc<Topic>, publication: Option<Entry>, key: Option<Entry>) {
         let mut state = lock(&self.state);
-        state.bytes += record.payload.len() + record.extras.len() + size_of::<Record>();
-        state.records.push((Arc::clone(topic), record));
+        for entry in publication.into_iter().chain(key) {
+            state.bytes += charge_bytes(&entry);
+            state.entries.push((Arc::clone(topic), entry));
+        }
     }
 
     pub(super) fn close(&self) {
@@ -49,18 +52,18 @@ impl Pending {
     }
 
     /// What has come, after `interval` or at the end; `true`: nothing more will.
-    fn next(&self, interval: Duration) -> (Vec<(Arc<Topic>, Record)>, bool) {
+    fn next(&self, interval: Duration) -> (Vec<(Arc<Topic>, Entry)>, bool) {
         let mut state = lock(&self.state);
         if !state.is_closing {
             let waited = self.changed.wait_timeout_while(state, interval, |state| !state.is_closing);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.bytes = 0;
-        let records = std::mem::take(&mut state.records);
+        let entries = std::mem::take(&mut state.entries);
         let is_closing = state.is_closing;
         drop(state);
         self.changed.notify_all();
-        (records, is_closing)
+        (entries, is_closing)
     }
 
     fn is_closing(&self) -> bool {
@@ -73,21 +76,29 @@ impl Pending {
     }
 }
 
+fn charge_bytes(entry: &Entry) -> usize {
+    let content = match entry {
+        Entry::Publication(record) => record.payload.len() + record.extras.len(),
+        Entry::Key(key) => key.key.len(),
+    };
+    content + size_of::<(Arc<Topic>, Entry)>()
+}
+
 /// Writes what comes, each `interval`.
 pub(super) fn write(hub: &Arc<Hub>, mut store: Store, mut known: Known, interval: Duration) {
     let Some(disk) = hub.disk() else { return };
     let _shut = ShutOnPanic(disk);
     let mut cleaning = Cleaning::default();
     loop {
-        let (records, is_last) = disk.pending.next(interval);
+        let (entries, is_last) = disk.pending.next(interval);
         let mut batch = Batch::default();
-        for (topic, record) in records {
-            batch.add(&topic, record, &mut known);
+        for (topic, entry) in entries {
+            batch.add(&topic, entry, &mut known);
         }
         let mut written = batch.append(&mut store, disk);
         if written.is_ok() {
             batch = Batch::default();
-            written = disk.take_away(&mut store).and_then(|()| cleaning.go_on(&mut store, &mut known, disk));
+            written = disk.take_away(&mut store).and_then(|()| cleaning.go_on(&mut store, &mut known, hub));
         }
         if let Err(failure) = written {
             disk.figures.failed();

@@ -3,15 +3,17 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::cleaning::Cleaning;
 use super::disk::{Disk, Item, Work};
 use crate::hub::{
-    Draft, Epoch, Extras, Hub, Offset, Outcome, Position, Queue, Receipt, Topic, TopicId, Version, wall_micros,
+    Draft, Epoch, Extras, Hub, Idempotency, Offset, Outcome, Position, Queue, Receipt, Topic, TopicId, Version,
+    wall_micros,
 };
 use crate::refusal::Refusal;
-use crate::store::{Entry, Failure, Record, Store};
+use crate::store::{Entry, Failure, Key, Record, Store};
 
 /// Without anything to do for so long, it looks for what can be cleaned away.
 const IDLE: Duration = Duration::from_secs(1);
@@ -59,6 +61,9 @@ pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Kn
                 if !is_outdated {
                     batch.add(&item.topic, record(position, &item.draft, wall), &mut known);
                 }
+                if let Some(key) = &item.key {
+                    batch.add(&item.topic, used(position, key.clone(), wall), &mut known);
+                }
             }
             if let Err(failure) = batch.append(&mut store, disk) {
                 give_up(disk, group, &failure);
@@ -66,7 +71,7 @@ pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Kn
                 continue;
             }
             for (item, position) in group.into_iter().zip(places) {
-                let Item { topic, draft, now, done } = item;
+                let Item { topic, draft, key: _, now, done } = item;
                 done(match deliverer.deliver(&topic, draft, now) {
                     Some(outcome) => {
                         debug_assert!(
@@ -80,7 +85,7 @@ pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Kn
                 });
             }
         }
-        if let Err(failure) = cleaning.go_on(&mut store, &mut known, disk) {
+        if let Err(failure) = cleaning.go_on(&mut store, &mut known, hub) {
             give_up(disk, Vec::new(), &failure);
             wait_for_disk(disk, &mut store);
         }
@@ -101,7 +106,7 @@ pub(super) fn deliver_then_write(hub: &Arc<Hub>) {
         };
         let wall = wall_micros();
         for item in group {
-            let Item { topic, draft, now, done } = item;
+            let Item { topic, draft, key, now, done } = item;
             // Room first: what has its place must be written.
             if !disk.pending.wait_for_room(|| disk.is_failing()) {
                 done(Outcome::Refused(Refusal::HistoryUnavailable));
@@ -110,10 +115,9 @@ pub(super) fn deliver_then_write(hub: &Arc<Hub>) {
             let (written, top) = (draft.clone(), topic.top());
             let outcome = deliverer.deliver(&topic, draft, now);
             // What is outdated has no place of its own.
-            if let Some(Outcome::Accepted(Receipt { position, .. })) = &outcome
-                && position.offset > top
-            {
-                disk.pending.push(&topic, record(*position, &written, wall));
+            if let Some(Outcome::Accepted(Receipt { position, .. })) = &outcome {
+                let publication = (position.offset > top).then(|| record(*position, &written, wall));
+                disk.pending.push(&topic, publication, key.map(|key| used(*position, key, wall)));
             }
             done(outcome.unwrap_or(Outcome::Refused(Refusal::Draining)));
         }
@@ -148,12 +152,12 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn add(&mut self, topic: &Arc<Topic>, record: Record, known: &mut Known) {
+    pub(super) fn add(&mut self, topic: &Arc<Topic>, entry: Entry, known: &mut Known) {
         self.topics.entry(topic.epoch()).or_insert_with(|| {
             known.insert(topic.epoch(), Arc::downgrade(topic));
             Arc::clone(topic)
         });
-        self.entries.push(Entry::Publication(record));
+        self.entries.push(entry);
     }
 
     fn is_empty(&self) -> bool {
@@ -173,14 +177,20 @@ impl Batch {
     }
 }
 
-fn record(position: Position, draft: &Draft, wall: u64) -> Record {
-    Record {
+fn record(position: Position, draft: &Draft, wall: u64) -> Entry {
+    Entry::Publication(Record {
         position,
         kind: draft.kind(),
         accepted_micros: wall,
         payload: draft.payload(),
         extras: draft.extras().map(|extras| Extras::to_bytes(extras)).unwrap_or_default(),
-    }
+    })
+}
+
+/// That `key` was used for what stands at `position`.
+fn used(position: Position, key: Bytes, wall: u64) -> Entry {
+    let expires_micros = wall + Idempotency::TTL.as_micros() as u64;
+    Entry::Key(Key { position, key, expires_micros })
 }
 
 fn give_up(disk: &Disk, group: Vec<Item>, failure: &Failure) {

@@ -10,10 +10,12 @@ use super::canary::Canary;
 use super::directory::Directory;
 use super::extras::Extras;
 use super::history::{Keep, Retained};
+use super::idempotency::Idempotency;
+use super::idempotency_key::IdempotencyKey;
 use super::joined::{Joined, Start};
 use super::mailbox::Mailbox;
 use super::node::Node;
-use super::outcome::{Done, Outcome, Queue};
+use super::outcome::{Done, Outcome, Queue, Receipt};
 use super::position::{Offset, Position};
 use super::presence::Presence;
 use super::publication::{Draft, Purpose};
@@ -48,6 +50,7 @@ pub struct Hub {
     wildcard_subscriptions: AtomicUsize,
     presence: Presence,
     directory: Directory,
+    idempotency: Arc<Idempotency>,
 }
 
 impl Hub {
@@ -81,6 +84,8 @@ impl Hub {
             topics = restored.topics.len(),
             left_out = restored.left_out,
             publications = hub.census().history_publications,
+            keys = restored.keys,
+            keys_left_out = restored.keys_left_out,
             ?stopped,
             took = ?began.elapsed(),
             "history is read"
@@ -122,6 +127,7 @@ impl Hub {
             wildcard_subscriptions: AtomicUsize::new(0),
             presence: Presence::default(),
             directory: Directory::default(),
+            idempotency: Idempotency::new(Idempotency::LIMIT_BYTES),
         })
     }
 
@@ -149,6 +155,11 @@ impl Hub {
     /// Where the connections of each user are.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Publications that may come twice.
+    pub fn idempotency(&self) -> &Arc<Idempotency> {
+        &self.idempotency
     }
 
     /// The mailbox of a worker.
@@ -194,6 +205,20 @@ impl Hub {
         now: Instant,
         later: impl FnOnce() -> Done,
     ) -> Option<Outcome> {
+        self.publish_under(topic, draft, None, now, later)
+    }
+
+    /// The same for a publication that is published under a key: see [`Idempotency`]. On a topic on disk the key is written
+    /// in the same commit, so that a restart finds both or neither; its turn is the caller's business.
+    #[must_use]
+    pub fn publish_under(
+        &self,
+        topic: &Arc<Topic>,
+        draft: Draft,
+        key: Option<&IdempotencyKey>,
+        now: Instant,
+        later: impl FnOnce() -> Done,
+    ) -> Option<Outcome> {
         if self.is_draining() {
             return Some(Outcome::Refused(Refusal::Draining));
         }
@@ -202,7 +227,7 @@ impl Hub {
         }
         match &self.engine {
             Engine::Disk(disk) if self.node.keeps[topic.rules()].on_disk && draft.purpose() == Purpose::Publication => {
-                disk.publish(topic, draft, now, later)
+                disk.publish(topic, draft, key, now, later)
             }
             Engine::Memory | Engine::Disk(_) => Some(self.place(topic, draft, now)),
         }
@@ -442,6 +467,15 @@ impl Hub {
             restored.topics.push(topic);
         }
         self.node.budget.enforce(&self.node.idle);
+        let keys = kept.keys.iter().filter_map(|kept| {
+            let left = Duration::from_micros(kept.expires_micros.saturating_sub(wall_micros));
+            // Never longer than one that was used just now, whatever the clock was set to.
+            let age = Idempotency::TTL.saturating_sub(left);
+            let used_at = now.checked_sub(age).unwrap_or(now);
+            Some((IdempotencyKey::from_bytes(&kept.key)?, used_at, Receipt { position: kept.position, receivers: 0 }))
+        });
+        restored.keys_left_out = self.idempotency.restore(keys.collect());
+        restored.keys = self.idempotency.len();
         restored
     }
 
@@ -459,6 +493,10 @@ struct Restored {
     topics: Vec<Arc<Topic>>,
     /// Topics for which there is no room, or which are not kept on disk any more.
     left_out: usize,
+    /// Idempotency keys.
+    keys: usize,
+    /// Those for which there is no room: the oldest.
+    keys_left_out: usize,
 }
 
 /// The end of `records` that leads up to `top` without a gap: all, but for a clock that was set back meanwhile.

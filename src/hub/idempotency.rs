@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::idempotency_key::IdempotencyKey;
 use super::outcome::Receipt;
 use super::topic_name::TopicName;
 
 /// What became of each key of the last minutes. One short lock for all topics: only publishers that ask for it come here.
 ///
 /// Bounded in bytes: when they are used up, the key that was done longest ago is forgotten before its time. A key whose
-/// publication is under way is never forgotten.
+/// publication is under way is never forgotten. Those of topics on disk are there as well, and again after a restart.
 #[derive(Debug)]
 pub struct Idempotency {
     limit_bytes: usize,
@@ -38,7 +39,7 @@ pub enum Claim {
 #[derive(Debug)]
 pub struct Turn {
     home: Arc<Idempotency>,
-    key: Key,
+    key: IdempotencyKey,
     is_done: bool,
     /// Those who wait hold the other end. Dropped behind everything else.
     _others: watch::Sender<()>,
@@ -46,14 +47,12 @@ pub struct Turn {
 
 #[derive(Debug, Default)]
 struct Keys {
-    fates: HashMap<Key, Fate>,
+    /// The standard hasher: clients of publishers may choose the keys.
+    fates: HashMap<IdempotencyKey, Fate>,
     /// Keys that are done, in the order in which they were.
-    done: VecDeque<(Instant, Key)>,
+    done: VecDeque<(Instant, IdempotencyKey)>,
     bytes: usize,
 }
-
-/// A topic and a key, once for both collections. The standard hasher: clients of publishers may choose the keys.
-type Key = Arc<(TopicName, Box<str>)>;
 
 #[derive(Debug)]
 enum Fate {
@@ -75,6 +74,9 @@ impl Idempotency {
     /// the places it needs, and what tells those who wait.
     const OVERHEAD_BYTES: usize = 256;
 
+    /// What a key costs on disk beside its text and its topic's name; see `store/chunk`.
+    const RECORD_BYTES: usize = 36;
+
     /// Keys whose time is over and that one claim clears away: more than it adds.
     const CLEARED_AT_ONCE: usize = 4;
 
@@ -85,7 +87,7 @@ impl Idempotency {
 
     /// Asks what is to be done with a publication on `topic` under `key`.
     pub fn claim(self: &Arc<Self>, topic: &TopicName, key: &str, now: Instant) -> Claim {
-        let key: Key = Arc::new((topic.clone(), key.into()));
+        let key = IdempotencyKey::new(topic, key);
         let mut keys = self.lock();
         keys.clear_old(now);
         match keys.fates.get(&key) {
@@ -104,9 +106,45 @@ impl Idempotency {
         }
         let (others, over) = watch::channel(());
         keys.bytes += charge;
-        keys.fates.insert(Arc::clone(&key), Fate::UnderWay(over));
+        keys.fates.insert(key.clone(), Fate::UnderWay(over));
         drop(keys);
         Claim::First(Turn { home: Arc::clone(self), key, is_done: false, _others: others })
+    }
+
+    /// Takes in keys from before a restart, with when they were done. Returns how many there was no room for: the oldest.
+    pub(super) fn restore(&self, mut used: Vec<(IdempotencyKey, Instant, Receipt)>) -> usize {
+        used.sort_by_key(|&(_, at, _)| at);
+        let mut keys = self.lock();
+        let mut left_out = 0;
+        for (key, at, receipt) in used {
+            // One that was forgotten for want of room may have been used again: the later use counts.
+            keys.forget(&key);
+            let charge = charge_bytes(&key);
+            while keys.bytes + charge > self.limit_bytes && !keys.done.is_empty() {
+                let before = keys.fates.len();
+                keys.forget_oldest();
+                left_out += before - keys.fates.len();
+            }
+            if keys.bytes + charge > self.limit_bytes {
+                left_out += 1;
+                continue;
+            }
+            keys.bytes += charge;
+            keys.fates.insert(key.clone(), Fate::Done(at, receipt));
+            keys.done.push_back((at, key));
+        }
+        left_out
+    }
+
+    /// Whether a key, as it is kept on disk, is known or under way.
+    pub(crate) fn knows(&self, key: &[u8]) -> bool {
+        IdempotencyKey::from_bytes(key).is_some_and(|key| self.lock().fates.contains_key(&key))
+    }
+
+    /// What all keys would take on disk, about: those of topics in memory are counted, too, which are some 20 MB at most.
+    pub(crate) fn disk_bytes(&self) -> usize {
+        let keys = self.lock();
+        keys.bytes - keys.fates.len() * (Self::OVERHEAD_BYTES - Self::RECORD_BYTES)
     }
 
     /// Keys that are known or under way.
@@ -130,9 +168,14 @@ impl Turn {
         self.is_done = true;
         let home = Arc::clone(&self.home);
         let mut keys = home.lock();
-        keys.fates.insert(Arc::clone(&self.key), Fate::Done(now, receipt));
-        keys.done.push_back((now, Arc::clone(&self.key)));
+        keys.fates.insert(self.key.clone(), Fate::Done(now, receipt));
+        keys.done.push_back((now, self.key.clone()));
         drop(keys);
+    }
+
+    /// The key.
+    pub fn key(&self) -> &IdempotencyKey {
+        &self.key
     }
 }
 
@@ -146,7 +189,7 @@ impl Drop for Turn {
 }
 
 impl Keys {
-    fn forget(&mut self, key: &Key) {
+    fn forget(&mut self, key: &IdempotencyKey) {
         if self.fates.remove(key).is_some() {
             self.bytes -= charge_bytes(key);
         }
@@ -172,8 +215,8 @@ impl Keys {
     }
 }
 
-fn charge_bytes(key: &Key) -> usize {
-    key.0.as_str().len() + key.1.len() + Idempotency::OVERHEAD_BYTES
+fn charge_bytes(key: &IdempotencyKey) -> usize {
+    key.text_bytes() + Idempotency::OVERHEAD_BYTES
 }
 
 #[cfg(test)]
@@ -258,6 +301,40 @@ mod tests {
         assert!(matches!(keys.claim(&names[2], "x", later), Claim::First(_)));
         drop(second);
         assert!(keys.is_empty() && keys.lock().bytes == 0);
+    }
+
+    fn used(key: &str, at: Instant, offset: u64) -> (IdempotencyKey, Instant, Receipt) {
+        (IdempotencyKey::new(&topic("a"), key), at, receipt(offset))
+    }
+
+    #[test]
+    fn what_is_restored_is_known_for_the_rest_of_its_time() {
+        let (keys, start) = (Idempotency::new(Idempotency::LIMIT_BYTES), Instant::now());
+        let later = start + Duration::from_secs(1);
+        // In any order; of one that was forgotten and used again, the later use counts.
+        assert_eq!(keys.restore(vec![used("l", later, 3), used("k", later, 2), used("k", start, 1)]), 0);
+        assert_eq!(keys.len(), 2);
+        assert!(keys.knows(&used("k", start, 1).0.to_bytes()) && !keys.knows(&used("m", start, 1).0.to_bytes()));
+        assert_eq!(publish(&keys, "a", "k", 8, start + Idempotency::TTL), receipt(2));
+        assert_eq!(publish(&keys, "a", "l", 8, later + Idempotency::TTL), receipt(8));
+        assert_eq!(publish(&keys, "a", "m", 9, later + Idempotency::TTL), receipt(9));
+        assert_eq!(keys.len(), 2, "those whose time is over have gone");
+        assert_eq!(keys.disk_bytes(), 2 * (2 + Idempotency::RECORD_BYTES));
+    }
+
+    #[test]
+    fn of_more_than_there_is_room_for_the_newest_are_restored() {
+        let now = Instant::now();
+        let keys = Idempotency::new(2 * (Idempotency::OVERHEAD_BYTES + 2));
+        let many: Vec<_> = (1..=5).map(|n| used(&n.to_string(), now + Duration::from_secs(n), n)).rev().collect();
+        assert_eq!(keys.restore(many), 3);
+        let later = now + Duration::from_secs(6);
+        assert_eq!((publish(&keys, "a", "4", 8, later), publish(&keys, "a", "5", 9, later)), (receipt(4), receipt(5)));
+        assert_eq!(keys.len(), 2);
+        assert_eq!(publish(&keys, "a", "6", 6, later), receipt(6), "and those that come count as ever");
+        assert_eq!((keys.len(), publish(&keys, "a", "4", 7, later)), (2, receipt(7)));
+        let none = Idempotency::new(10);
+        assert_eq!((none.restore(vec![used("k", now, 1)]), none.len()), (1, 0));
     }
 
     #[test]

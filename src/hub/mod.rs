@@ -15,6 +15,7 @@ mod history;
 #[expect(clippy::module_inception, reason = "the hub is the noun of this station")]
 mod hub;
 mod idempotency;
+mod idempotency_key;
 mod idle;
 mod joined;
 mod kind;
@@ -56,6 +57,7 @@ pub use history::Retained;
 pub(crate) use hub::wall_micros;
 pub use hub::{Census, Hub};
 pub use idempotency::{Claim, Idempotency, Turn};
+pub use idempotency_key::IdempotencyKey;
 pub use joined::{Joined, Recovery, Start};
 pub use kind::Kind;
 pub use mailbox::{Letter, Mailbox};

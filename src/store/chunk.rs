@@ -4,7 +4,8 @@
 //! topic, the offset, and then
 //!
 //! * of a publication: when it was accepted (8 bytes), its kind (1), the lengths of payload and extras (4 each), and both;
-//! * of a key: when it expires (8 bytes), its length (2), and it.
+//! * of a key: the epoch (8 bytes; a key may outlive its topic, and what the list of topics says of it), when it expires (8),
+//!   its length (2), and it.
 //!
 //! Checksums are redb's business: it has one of every page, and they are verified when the file is opened.
 
@@ -63,6 +64,7 @@ pub(super) fn push(chunk: &mut Vec<u8>, number: Number, entry: &Entry) {
             chunk.extend_from_slice(&record.extras);
         }
         Entry::Key(key) => {
+            chunk.extend(key.position.epoch.0.to_le_bytes());
             chunk.extend(key.expires_micros.to_le_bytes());
             let length = u16::try_from(key.key.len()).expect("invariant: keys are refused above 65,535 bytes");
             chunk.extend(length.to_le_bytes());
@@ -71,8 +73,8 @@ pub(super) fn push(chunk: &mut Vec<u8>, number: Number, entry: &Entry) {
     }
 }
 
-/// The entries of a chunk, oldest first, each with the number of its topic. In their positions that number stands for the
-/// epoch, which only the list of topics knows. Payloads are copies: a slice would keep the whole chunk in memory.
+/// The entries of a chunk, oldest first, each with the number of its topic. In the positions of
+/// publications that number stands for the epoch, which only the list of topics knows. Payloads are copies: a slice would keep the whole chunk in memory.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     chunk: &'a [u8],
@@ -108,6 +110,7 @@ impl<'a> Reader<'a> {
                 Entry::Publication(Record { position, kind, accepted_micros, payload, extras })
             }
             KEY => {
+                let position = Position { epoch: Epoch(u64::from_le_bytes(self.array()?)), offset };
                 let expires_micros = u64::from_le_bytes(self.array()?);
                 let length = u16::from_le_bytes(self.array()?);
                 let key = Bytes::copy_from_slice(self.bytes(usize::from(length))?);
@@ -182,7 +185,11 @@ mod tests {
                 let kind = if what == Some(true) { Kind::Text } else { Kind::Binary };
                 let entry = match what {
                     Some(_) => Entry::Publication(Record { position, kind, accepted_micros: micros, payload, extras }),
-                    None => Entry::Key(Key { position, key: payload, expires_micros: micros }),
+                    None => Entry::Key(Key {
+                        position: Position { epoch: Epoch(micros / 2), offset: Offset(offset) },
+                        key: payload,
+                        expires_micros: micros,
+                    }),
                 };
                 (Number(number), entry)
             },

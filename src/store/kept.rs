@@ -9,7 +9,8 @@ use crate::hub::{Epoch, Offset, TopicName};
 pub struct Kept {
     /// The topics, the one that was published on last at the end. No name stands there twice.
     pub topics: Vec<KeptTopic>,
-    /// The idempotency keys, in no order; some may have expired.
+    /// The idempotency keys that have not expired, in no order. Of a topic that is not there any more, one has the epoch in
+    /// which it was used; else that of the topic.
     pub keys: Vec<Key>,
     /// How the last run ended.
     pub stopped: Stopped,

@@ -8,7 +8,7 @@ use redb::{Builder, Database, DatabaseError, StorageError, WriteTransaction};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::chunk::{Number, Reader};
-use super::entry::Entry;
+use super::entry::{Entry, Key};
 use super::failure::{Failure, OpenError};
 use super::filling::Chunks;
 use super::kept::{Kept, Stopped};
@@ -188,7 +188,8 @@ impl Store {
     }
 
     /// Goes through the oldest chunks, of `at_most_bytes` or a little more, takes them away and appends again what of them
-    /// is still kept: publications from `low` of their epoch on (`None`: the topic is gone), keys that have not expired.
+    /// is still kept: publications from `low` of their epoch on (`None`: the topic is gone), keys that have not expired and
+    /// of which `is_known` says so.
     ///
     /// # Errors
     /// The disk failed; what is kept is still there.
@@ -197,6 +198,7 @@ impl Store {
         at_most_bytes: u64,
         now_micros: u64,
         low: impl Fn(Epoch) -> Option<Offset>,
+        is_known: impl Fn(&Key) -> bool,
     ) -> Result<Cleaned, Failure> {
         let before = self.span;
         let (mut first, mut taken_bytes) = (before.first, 0);
@@ -220,7 +222,7 @@ impl Store {
                     let low = *lows.entry(number).or_insert_with(|| low(*self.epochs_of.get(&number)?));
                     let is_kept = match &entry {
                         Entry::Publication(record) => low.is_some_and(|low| record.position.offset >= low),
-                        Entry::Key(key) => key.expires_micros > now_micros,
+                        Entry::Key(key) => key.expires_micros > now_micros && is_known(key),
                     };
                     if is_kept {
                         survivors.push(number, &entry);

@@ -34,6 +34,8 @@ mod conformance;
 #[cfg(test)]
 mod disk_history;
 #[cfg(test)]
+mod disk_keys;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod emulation;

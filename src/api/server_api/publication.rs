@@ -242,7 +242,7 @@ async fn publish_once(
     deadline: Instant,
 ) -> Result<Receipt, Refusal> {
     loop {
-        match surface.idempotency.claim(topic.name(), key, Instant::now()) {
+        match surface.hub.idempotency().claim(topic.name(), key, Instant::now()) {
             Claim::First(turn) => {
                 return publish_as(surface, topic, draft, Some(turn), deadline).await;
             }

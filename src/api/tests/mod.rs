@@ -5,6 +5,7 @@ mod batch;
 mod bodies;
 mod connections;
 mod cross_origin;
+mod keys_on_disk;
 mod openapi;
 mod paths;
 mod publish_stream;

@@ -2,7 +2,7 @@
 
 use super::stage::{TTL, name, replayed};
 use crate::config::{ByteSize, Config, History, HistoryStore, Span, Sync, TopicRules};
-use crate::hub::{Done, Draft, Extras, Hub, Mailbox, Outcome, Receipt, Recovery, Start, Version};
+use crate::hub::{Claim, Done, Draft, Extras, Hub, Mailbox, Outcome, Position, Receipt, Recovery, Start, Version};
 use crate::refusal::Refusal;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -211,4 +211,116 @@ fn a_state_that_was_told_already_takes_no_place_on_disk_either() {
         assert_eq!(receipt.position, joined.top);
         hub.close();
     }
+}
+
+/// Publishes under a key, as the server API does: but for a key that waits for another.
+fn publish_under(hub: &Hub, topic: &str, draft: Draft, key: &str) -> Position {
+    let topic = hub.topic(&name(topic)).unwrap();
+    let turn = match hub.idempotency().claim(topic.name(), key, Instant::now()) {
+        Claim::First(turn) => turn,
+        Claim::Known(receipt) => return receipt.position,
+        other @ (Claim::UnderWay(_) | Claim::NoRoom) => panic!("{other:?}"),
+    };
+    let (tell, told) = mpsc::channel();
+    let key = turn.key().clone();
+    let known = hub.publish_under(&topic, draft, Some(&key), Instant::now(), || {
+        Box::new(move |outcome| tell.send(outcome).unwrap())
+    });
+    let Outcome::Accepted(receipt) = known.unwrap_or_else(|| told.recv_timeout(Duration::from_secs(30)).unwrap())
+    else {
+        panic!("not accepted")
+    };
+    turn.done(receipt, Instant::now());
+    receipt.position
+}
+
+#[test]
+fn keys_of_topics_on_disk_are_known_after_a_restart_and_others_are_not() {
+    for sync in [Sync::Always, Sync::Every(Span::millis(10))] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path(), 10, sync);
+        let hub = open(&config);
+        let publish = |hub: &Hub, topic: &str, key: &str| publish_under(hub, topic, Draft::text("x"), key);
+        let (one, other) = (publish(&hub, "disk-a", "k"), publish(&hub, "disk-b", "k"));
+        let memory = publish(&hub, "memory", "k");
+        let passing = publish_under(&hub, "disk-a", Draft::text("by").passing(), "passing");
+        assert_eq!(passing, one);
+        hub.close();
+        let hub = open(&config);
+        assert_eq!(hub.idempotency().len(), 2);
+        assert_eq!((publish(&hub, "disk-a", "k"), publish(&hub, "disk-b", "k")), (one, other));
+        assert_ne!(publish(&hub, "memory", "k"), memory);
+        // Not kept, and so not written: its key is free again.
+        assert_eq!(publish(&hub, "disk-a", "passing").offset.0, 2);
+        hub.close();
+    }
+}
+
+#[test]
+fn a_key_of_what_was_told_already_is_known_after_a_restart_too() {
+    for sync in [Sync::Always, Sync::Every(Span::millis(10))] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path(), 10, sync);
+        let hub = open(&config);
+        let draft = |number| {
+            let version = Some(Box::new(Version { number, epoch: "a".into() }));
+            Draft::text("x").with_extras(Arc::new(Extras { version, ..Extras::default() }))
+        };
+        let newest = publish_under(&hub, "disk", draft(7), "newest");
+        assert_eq!(publish_under(&hub, "disk", draft(3), "old"), newest);
+        hub.close();
+        let hub = open(&config);
+        assert_eq!(publish_under(&hub, "disk", draft(9), "old"), newest, "under this key nothing more is published");
+        hub.close();
+    }
+}
+
+#[test]
+fn a_key_outlives_its_topic_and_the_cleaning_of_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), 4, Sync::Always);
+    config.limits.message = ByteSize::mib(1);
+    let hub = open(&config);
+    let first = publish_under(&hub, "disk-short", Draft::text("x"), "k");
+    let payload = "x".repeat(400_000);
+    for _ in 0..150 {
+        publish(&hub, "disk-busy", &payload);
+        hub.tidy(Instant::now() + TTL);
+    }
+    assert!(hub.find(&name("disk-short")).is_none());
+    let used = hub.disk_figures().unwrap().used_bytes();
+    assert!(used < 24 << 20, "what was let go has left: {used}");
+    hub.close();
+    let hub = open(&config);
+    assert_eq!(publish_under(&hub, "disk-short", Draft::text("again"), "k"), first);
+    // Its next life has another epoch: what was told leads nowhere, and to nothing else.
+    assert!(publish(&hub, "disk-short", "y").position.epoch > first.epoch);
+    hub.close();
+}
+
+#[test]
+fn what_still_waits_for_the_disk_at_the_end_is_written_with_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), 1_000, Sync::Always);
+    let hub = open(&config);
+    let topic = hub.topic(&name("disk")).unwrap();
+    let keys: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    for key in &keys {
+        let Claim::First(turn) = hub.idempotency().claim(topic.name(), key, Instant::now()) else {
+            panic!("a new key")
+        };
+        let used = turn.key().clone();
+        // Nobody is there any more who wants to know the outcome.
+        let known =
+            hub.publish_under(&topic, Draft::text(key), Some(&used), Instant::now(), || Box::new(|_| drop(turn)));
+        assert!(known.is_none());
+    }
+    drop(topic);
+    hub.close();
+    let hub = open(&config);
+    for (offset, key) in (1..).zip(&keys) {
+        assert_eq!(publish_under(&hub, "disk", Draft::text("again"), key).offset.0, offset);
+    }
+    assert_eq!(hub.census().history_publications, keys.len());
+    hub.close();
 }
