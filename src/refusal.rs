@@ -322,7 +322,8 @@ impl Refusal {
             }
             Self::BadTopicName => {
                 "A topic name has 1 to 255 bytes of UTF-8 without control characters, or fewer if `limits.topic_name` \
-                 says so; `detail` says what this one has."
+                 says so, and is one that `name_regex` of its `[[topics]]` entry allows; `detail` says what is wrong \
+                 with this one."
             }
             Self::BadParameter => "A query parameter or a header has a value that it cannot have; `detail` names it.",
             Self::BadBody => {

@@ -278,6 +278,7 @@ fn check_rules(surface: &Surface, first: &TopicName, also: &[TopicName]) -> Resu
         if !also.is_empty() && surface.hub.names_wildcard(topic) {
             return Err((Refusal::Wildcard, format!("{topic} goes with no other topic")));
         }
+        surface.hub.check_name(topic).map_err(|error| (Refusal::BadTopicName, format!("{topic}: {error}")))?;
         if !api::is_for_everyone(surface.hub.rules_of(topic), topic) {
             return Err((Refusal::SubscribeNotAllowed, format!("topic {topic} asks who its clients are")));
         }

@@ -46,6 +46,7 @@ where
     }
     let mut response = match head.method {
         Method::GET | Method::HEAD => match HistoryQuery::parse(head.uri.query()) {
+            Ok(_) if let Err(error) = surface.hub.check_name(&name) => problem(Refusal::BadTopicName, error, surface),
             Ok(query) if may_read(surface, &name, head) => history::page(surface, &name, query),
             Ok(_) => problem(Refusal::SubscribeNotAllowed, format_args!("the history of {name:?}"), surface),
             Err(error) => problem(Refusal::BadParameter, error, surface),
@@ -86,6 +87,7 @@ where
         surface.counters.reject_http(refusal);
         (refusal, String::new())
     };
+    surface.hub.check_name(name).map_err(|error| (rejected(Refusal::BadTopicName).0, error.to_string()))?;
     let rule = surface.hub.rules_of(name).publish;
     may_publish(rule, surface.keys.check_headers(head), surface.keys.is_empty()).map_err(|refusal| {
         (rejected(refusal).0, format!("publish = {rule:?} for {name:?}: needs a key of api.keys in X-API-Key"))

@@ -155,6 +155,7 @@ fn exemplar() -> Config {
         }],
         topics: vec![TopicRules {
             pattern: rules.pattern,
+            name_regex: rules.name_regex,
             publish: rules.publish,
             history: History { size: rules.history.size, ttl: rules.history.ttl, store: rules.history.store },
             slow_consumer: SlowConsumer {

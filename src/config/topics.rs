@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::name_regex::NameRegex;
 use super::pattern;
 use super::units::{ByteSize, Span};
 
@@ -11,6 +12,8 @@ use super::units::{ByteSize, Span};
 pub struct TopicRules {
     /// A topic name, where `*` stands for any run of characters. Default `"*"`.
     pub pattern: String,
+    /// What may stand for the first `*` of the pattern and what is behind it. Default `""`: anything.
+    pub name_regex: NameRegex,
     /// Who may publish. Default `api`.
     pub publish: PublishRule,
     /// What is kept for those who join or come back. Default: nothing.
@@ -187,12 +190,19 @@ impl TopicRules {
     pub fn covers(&self, name: &str) -> bool {
         pattern::matches(&self.pattern, name)
     }
+
+    /// Whether a topic that these rules are for may have this name. Linear in it.
+    pub fn allow(&self, name: &str) -> bool {
+        let begins_at = self.pattern.find('*').unwrap_or(self.pattern.len());
+        self.name_regex.is_any() || self.name_regex.matches(name.get(begins_at..).unwrap_or_default())
+    }
 }
 
 impl Default for TopicRules {
     fn default() -> Self {
         Self {
             pattern: "*".to_owned(),
+            name_regex: NameRegex::default(),
             publish: PublishRule::Api,
             history: History::default(),
             slow_consumer: SlowConsumer::default(),
@@ -222,5 +232,25 @@ impl Default for History {
 impl Default for SlowConsumer {
     fn default() -> Self {
         Self { policy: SlowPolicy::Disconnect, lag: ByteSize::mib(1), age: Span::secs(60) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_regular_expression_is_for_what_stands_behind_the_beginning_of_the_pattern() {
+        let allow = |pattern: &str, regex: &str, name: &str| {
+            let name_regex = regex.parse().unwrap();
+            let rules = TopicRules { pattern: pattern.to_owned(), name_regex, ..TopicRules::default() };
+            assert!(rules.covers(name), "{pattern} {name}");
+            rules.allow(name)
+        };
+        assert!(allow("chat:*", "[0-9]+", "chat:17"));
+        assert!(!allow("chat:*", "[0-9]+", "chat:") && !allow("chat:*", "[0-9]+", "chat:x"));
+        assert!(allow("*", "[a-z]+", "news") && !allow("*", "[a-z]+", "news:1"));
+        assert!(allow("a*:log", "x*:log", "axx:log") && !allow("a*:log", "x*", "axx:log"));
+        assert!(allow("ä*", "b", "äb") && allow("x*", "", "x:anything"));
     }
 }

@@ -22,7 +22,7 @@ use super::publication::{Draft, Purpose};
 use super::registry::Registry;
 use super::rules::Rules;
 use super::topic::Topic;
-use super::topic_name::TopicName;
+use super::topic_name::{BadTopicName, TopicName};
 use super::wildcard::{self, Match, Matches, is_wildcard};
 use super::worker_set::WorkerId;
 use crate::config::{Config, HistoryStore, Sync, TopicRules};
@@ -141,6 +141,17 @@ impl Hub {
         &self.rules.list()[usize::from(self.rules.resolve(name.as_str()))]
     }
 
+    /// Whether the rules allow a topic of this name. Costs nothing where no rules say so, and a look at the topics for one that
+    /// lives: only others are matched.
+    ///
+    /// # Errors
+    /// [`BadTopicName::NotAllowed`]
+    pub fn check_name(&self, name: &TopicName) -> Result<(), BadTopicName> {
+        let is_allowed =
+            self.rules.allow_all() || self.registry.find(name).is_some() || self.rules.allow(name.as_str());
+        if is_allowed { Ok(()) } else { Err(BadTopicName::NotAllowed) }
+    }
+
     /// Whether a pattern of the configuration is for this name, other than one for all names.
     pub fn is_listed(&self, name: &TopicName) -> bool {
         let index = usize::from(self.rules.resolve(name.as_str()));
@@ -173,10 +184,14 @@ impl Hub {
     /// The topic of this name, made if there is none.
     ///
     /// While the caller keeps it, it stays the topic of that name. Refused with [`Refusal::TooManyTopics`] at
-    /// `limits.topics`, if none of the first few idle topics can be freed on the spot.
+    /// `limits.topics`, if none of the first few idle topics can be freed on the spot, and with [`Refusal::BadTopicName`] if
+    /// the rules allow no topic of this name.
     pub fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, Refusal> {
         if let Some(topic) = self.registry.find(name) {
             return Ok(topic);
+        }
+        if !self.rules.allow(name.as_str()) {
+            return Err(Refusal::BadTopicName);
         }
         if let Some(topic) = self.find_or_make(name) {
             return Ok(topic);
@@ -441,7 +456,7 @@ impl Hub {
         for kept in kept.topics.into_iter().rev() {
             let rules = self.rules.resolve(kept.name.as_str());
             let keep = self.node.keeps[usize::from(rules)];
-            let made = keep.on_disk.then(|| {
+            let made = (keep.on_disk && self.rules.allow(kept.name.as_str())).then(|| {
                 self.registry.find_or_make(&kept.name, wall_micros, &self.node.idle, |id, _| {
                     Topic::new(id, kept.name.clone(), rules, kept.epoch, self.node.mailboxes.len())
                 })
@@ -491,7 +506,7 @@ impl Hub {
 #[derive(Debug, Default)]
 struct Restored {
     topics: Vec<Arc<Topic>>,
-    /// Topics for which there is no room, or which are not kept on disk any more.
+    /// Topics for which there is no room, or which are not kept on disk any more, or not allowed.
     left_out: usize,
     /// Idempotency keys.
     keys: usize,

@@ -27,6 +27,9 @@ pub enum BadTopicName {
     /// It has a control character at this byte.
     #[error("a topic name has no control characters; byte {0} is one")]
     Control(usize),
+    /// The rules of the configuration that are for it allow no topic of this name.
+    #[error("`name_regex` in the rules of such topics does not allow this name")]
+    NotAllowed,
 }
 
 impl TopicName {

@@ -298,7 +298,11 @@ impl Worker {
     fn name_of(&self, channel: &str) -> Result<TopicName, ErrorCode> {
         let name = TopicName::new(channel).and_then(|name| name.at_most(self.seat.surface.config.limits.topic_name));
         let name = name.map_err(|_| ErrorCode::BadRequest)?;
-        if self.is_known(&name) { Ok(name) } else { Err(ErrorCode::UnknownChannel) }
+        if !self.is_known(&name) {
+            return Err(ErrorCode::UnknownChannel);
+        }
+        self.seat.surface.hub.check_name(&name).map_err(|_| ErrorCode::BadRequest)?;
+        Ok(name)
     }
 
     /// A client calls a procedure of the backend.

@@ -18,6 +18,7 @@ use crate::protocol::centrifuge::{
     Batch, ClaimedEpoch, DisconnectCode, ErrorCode, Filter, Push, Reply, Subscribe, UnsubscribeCode,
 };
 use crate::protocol::{Deltas, Encoding};
+use crate::refusal::Refusal;
 use crate::session::permission::{self, Asker, Permission};
 use crate::session::{Expiry, Grant, Overrides, Shown, Subscribed, Subscription, Wish};
 
@@ -153,6 +154,7 @@ impl Worker {
         if !self.is_known(&name) {
             return Err(ErrorCode::UnknownChannel);
         }
+        self.seat.surface.hub.check_name(&name).map_err(|_| ErrorCode::BadRequest)?;
         let wish = Wish {
             recover: subscribe.recover.then_some((subscribe.epoch, subscribe.offset)),
             recoverable: subscribe.recoverable,
@@ -293,7 +295,10 @@ impl Worker {
         let hub = Arc::clone(&self.seat.surface.hub);
         let rules = hub.rules_of(name);
         let terms = Terms::new(rules, hub.names_wildcard(name), wanted, grant.overrides);
-        let topic = hub.topic(name).map_err(|_| ErrorCode::LimitExceeded)?;
+        let topic = hub.topic(name).map_err(|refusal| match refusal == Refusal::BadTopicName {
+            true => ErrorCode::BadRequest,
+            false => ErrorCode::LimitExceeded,
+        })?;
         let recover = wanted.wish.recover.filter(|_| terms.recoverable);
         let start = match recover {
             None => Start::Now,

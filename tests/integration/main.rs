@@ -84,6 +84,8 @@ mod tls;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod topic_names;
+#[cfg(test)]
 mod wildcards;
 #[cfg(test)]
 mod write_delay;

@@ -66,6 +66,7 @@ pub(super) fn topic_name(surface: &Surface, channel: Option<&str>) -> Result<Top
     if must_be_listed && !surface.hub.is_listed(&name) {
         return Err(ApiError::unknown_channel());
     }
+    surface.hub.check_name(&name).map_err(ApiError::bad_request)?;
     Ok(name)
 }
 

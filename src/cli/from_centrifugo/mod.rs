@@ -8,6 +8,7 @@ mod client;
 mod command;
 mod conversion;
 mod draft;
+mod go_regex;
 mod leaves;
 mod note;
 mod proxies;

@@ -103,6 +103,9 @@ fn each_option_of_a_namespace_has_its_rule() {
     check(r#"{"history_size":5,"history_ttl":"1m","force_recovery":true,"force_recovery_mode":"cache"}"#, |is| {
         is.recovery == RecoveryRule::Cache
     });
+    check(r#"{"channel_regex":"^\\d+$"}"#, |is| is.allow("news:17") && !is.allow("news:x") && !is.allow("news:"));
+    check(r#"{"channel_regex":"a"}"#, |is| is.allow("news:bab") && !is.allow("news:b"));
+    check(r#"{"channel_regex":""}"#, |is| is.name_regex.is_any());
     check(r#"{"history_size":5}"#, |is| !is.keeps_history());
     check(r#"{"history_size":5,"history_ttl":"1m","allowed_delta_types":["fossil"]}"#, |is| is.delta);
     check(r#"{"allow_tags_filter":true,"allow_user_limited_channels":true}"#, |is| is.filter && is.user_limited);
@@ -138,7 +141,8 @@ fn what_a_backend_decides_is_closed_if_it_cannot_be_asked() {
 #[test]
 fn an_option_without_a_counterpart_is_missing_by_its_name() {
     for (namespace, key) in [
-        (r#"{"channel_regex":"^a"}"#, "channel_regex"),
+        (r#"{"channel_regex":"[+--]"}"#, "channel_regex"),
+        (r#"{"channel_regex":7}"#, "channel_regex"),
         (r#"{"history_meta_ttl":"1h"}"#, "history_meta_ttl"),
         (r#"{"publish_proxy_name":"mine"}"#, "publish_proxy_name"),
         (r#"{"allowed_delta_types":["fossil"]}"#, "allowed_delta_types"),

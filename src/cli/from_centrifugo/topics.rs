@@ -4,6 +4,7 @@ use toml::Value;
 
 use super::conversion::Conversion;
 use super::draft::{MOST_TOPICS, inline};
+use super::go_regex;
 use super::note::NoteKind::{Differs, Missing, Settled};
 
 /// What is the same for all topics.
@@ -39,6 +40,15 @@ fn namespace(of: &mut Conversion, path: &str, pattern: String, everywhere: Every
     let all = of.leaves.under(path);
     let mut keys: Vec<(&'static str, Value)> = vec![("pattern", pattern.into())];
     let at = |key: &str| format!("{path}.{key}");
+    if let Some(regex) = of.text(&at("channel_regex")) {
+        match go_regex::convert(&regex) {
+            Ok(regex) => {
+                keys.push(("name_regex", regex.to_string().into()));
+                of.note(Differs, &at("channel_regex"), "names that the server API is given are held to it, too");
+            }
+            Err(why) => of.note(Missing, &at("channel_regex"), format!("any name is allowed: {why}")),
+        }
+    }
     let has_history = history(of, path, &mut keys);
     keys.push(("subscribe", subscribe(of, path, everywhere).into()));
     let subscribe = keys.last().and_then(|(_, value)| value.as_str()).unwrap_or_default().to_owned();

@@ -48,6 +48,15 @@ fn topic(config: &Config, endpoint: &Endpoint, path: &KeyPath, report: &mut Repo
         report.mistake(&path.key("topic"), Mistake::new(format!("`{path}.topic`: {error}")));
     }
     let rules = config.rules_for(topic);
+    if let Some(rules) = rules
+        && !rules.allow(topic)
+    {
+        let what = format!(
+            "`{path}.topic` is \"{topic}\", and `name_regex` of \"{}\" allows no topic of this name",
+            rules.pattern
+        );
+        report.mistake(&path.key("topic"), Mistake::new(what));
+    }
     if endpoint.replay && rules.is_none_or(|rules| rules.history.size == 0) {
         let what = format!("`{path}.replay` has nothing to replay: no [[topics]] entry gives \"{topic}\" a history");
         report.warn(&path.key("replay"), &what);

@@ -23,6 +23,11 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
             let mistake = Mistake::new(format!("`{path}.pattern` is empty")).remark("\"*\" stands for every topic");
             report.mistake(&path.key("pattern"), mistake);
         }
+        if !rules.name_regex.is_any() && !rules.pattern.contains('*') {
+            let mistake =
+                Mistake::new(format!("`{path}.name_regex` has nothing to be for: \"{}\" is one name", rules.pattern));
+            report.mistake(&path.key("name_regex"), mistake.fix("it is for what stands for the `*` of `pattern`"));
+        }
         unreachable(config, index, &path, report);
         nobody_to_ask(config, index, &path, report);
         let history = path.key("history");

@@ -180,6 +180,20 @@ fn a_pattern_that_an_earlier_one_takes_everything_from_is_refused() {
 }
 
 #[test]
+fn a_name_that_topics_may_not_have_and_an_expression_for_nothing_are_told() {
+    let topics = |pattern: &str, regex: &str| format!("[[topics]]\npattern = \"{pattern}\"\nname_regex = '{regex}'\n");
+    let said = ["`topics[0].name_regex`", "\"[a\" is no regular expression: unclosed character class", ":3:14"];
+    assert_says(&topics("a*", "[a"), &said);
+    assert_says(&topics("a*", r"\w{1000}"), &["`topics[0].name_regex`", "more than 256 KiB", ":3:14"]);
+    assert_says("[[topics]]\nname_regex = 7", &["`topics[0].name_regex`", "a regular expression such as"]);
+    assert_says(&topics("news", "n.*"), &["`topics[0].name_regex` has nothing to be for: \"news\" is one name", ":3:"]);
+    let endpoint = "[[endpoints]]\npath = \"/chat\"\ntopic = \"chat:main\"\n";
+    let said = ["`endpoints[0].topic` is \"chat:main\"", "`name_regex` of \"chat:*\" allows no topic of this name"];
+    assert_says(&(endpoint.to_owned() + &topics("chat:*", "[0-9]+")), &said);
+    super::config(&(endpoint.to_owned() + &topics("chat:*", "[a-z]+")));
+}
+
+#[test]
 fn an_origin_that_no_browser_sends_is_refused_with_the_one_it_sends() {
     assert_says(
         "server.origins = [\"*\", \"https://example.com/\"]",

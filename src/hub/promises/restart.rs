@@ -1,8 +1,10 @@
 //! Topics on disk over a restart of the hub: what is there again, and what is not.
 
 use super::stage::{TTL, name, replayed};
-use crate::config::{ByteSize, Config, History, HistoryStore, Span, Sync, TopicRules};
-use crate::hub::{Claim, Done, Draft, Extras, Hub, Mailbox, Outcome, Position, Receipt, Recovery, Start, Version};
+use crate::config::{ByteSize, Config, History, HistoryStore, NameRegex, Span, Sync, TopicRules};
+use crate::hub::{
+    BadTopicName, Claim, Done, Draft, Extras, Hub, Mailbox, Outcome, Position, Receipt, Recovery, Start, Version,
+};
 use crate::refusal::Refusal;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -96,6 +98,17 @@ fn other_rules_at_the_next_start_are_the_ones_that_count() {
     let joined = hub.history(&topic, Start::Last(9), usize::MAX, Instant::now());
     assert_eq!((joined.top, replayed(&joined)), (old.position, vec![4, 5]));
     hub.close();
+    // One whose name is not allowed any more is not made.
+    rules.topics[0].name_regex = "-[bc]".parse().unwrap();
+    let hub = open(&rules);
+    assert!(hub.find(&name("disk-a")).is_none() && hub.find(&name("disk-b")).is_some());
+    assert_eq!(hub.topic(&name("disk-a")).unwrap_err(), Refusal::BadTopicName);
+    assert_eq!(hub.check_name(&name("disk-a")), Err(BadTopicName::NotAllowed));
+    assert_eq!((hub.check_name(&name("disk-b")), hub.check_name(&name("other"))), (Ok(()), Ok(())));
+    drop(hub.topic(&name("disk-c")).unwrap());
+    assert_eq!(hub.census().topics, 2);
+    hub.close();
+    rules.topics[0].name_regex = NameRegex::default();
     // Not on disk any more, one does not live: its next life has another epoch.
     rules.topics.insert(0, TopicRules { pattern: "disk-a".to_owned(), ..TopicRules::default() });
     let hub = open(&rules);
