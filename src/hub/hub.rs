@@ -260,10 +260,9 @@ impl Hub {
 
     /// The same for a publication that has its place on disk, or will have.
     pub(crate) fn place(&self, topic: &Arc<Topic>, draft: Draft, now: Instant) -> Outcome {
-        if self.node.keeps[topic.rules()].wildcards && draft.is_told() {
-            return memory::publish(topic, draft, now, &self.matches(topic), &self.node);
-        }
-        memory::publish(topic, draft, now, &[], &self.node)
+        let may_match = self.node.keeps[topic.rules()].wildcards && draft.is_told();
+        let matches = may_match.then(|| self.matches(topic));
+        memory::publish(topic, draft, now, matches.as_deref().unwrap_or_default(), &self.node)
     }
 
     /// The wildcards with subscribers that stand for `topic`. They have its rules: what other rules guard is not for them.

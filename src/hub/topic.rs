@@ -55,14 +55,12 @@ struct State {
     interest: WorkerSet,
 }
 
-/// What became of a publication at its place.
-struct Placed {
-    accepted: Instant,
-    is_kept: bool,
-    /// The payload before, if a delta to it may be wanted.
-    previous: Option<Bytes>,
-    /// What left the history for it.
-    displaced: SmallVec<[Retained; 2]>,
+/// A publication on its way out.
+struct Outgoing<'a> {
+    /// Until it has its place; then what is left of it if nobody is interested.
+    prepared: Option<Prepared>,
+    /// Whose subscribers get it besides the topic's own.
+    matches: &'a [Match],
 }
 
 impl Topic {
@@ -120,7 +118,7 @@ impl Topic {
         let is_kept = is_numbered && node.keeps[self.rules()].keeps();
         let retained = is_kept.then(|| (draft.kind, draft.payload(), draft.extras.clone()));
         let has_receivers = self.subscribers() > 0 || !matches.is_empty();
-        let mut prepared = Some(Prepared::new(self, draft, now, has_receivers));
+        let mut outgoing = Outgoing { prepared: Some(Prepared::new(self, draft, now, has_receivers)), matches };
         let mut state = lock(&self.state);
         if let Some((_, _, Some(extras))) = &retained
             && state.history().is_outdated(extras)
@@ -130,7 +128,7 @@ impl Topic {
         }
         if let Err(worker) = reserve_all(&state.interest, matches, node, charge_bytes) {
             drop(state);
-            let draft = prepared.map(Prepared::into_draft).expect("invariant: only placing takes it");
+            let draft = outgoing.prepared.map(Prepared::into_draft).expect("invariant: only placing takes it");
             return Outcome::Full { draft, queue: Queue::Mailbox(worker) };
         }
         // The sequencing half ends here: a remote engine would have chosen this position elsewhere.
@@ -140,20 +138,14 @@ impl Topic {
         {
             history.note_passing();
         }
-        let Placed { accepted, is_kept, previous, displaced } = self.place(&mut state, position, retained, now, node);
-        if (!state.interest.is_empty() || !matches.is_empty())
-            && let Some(prepared) = prepared.take()
-        {
-            let publication = prepared.place(self, position, accepted, is_kept, previous);
-            push_all(publication, &state.interest, matches, node);
-        }
+        let displaced = self.place(&mut state, position, &mut outgoing, retained, now, node);
         let mut receipt = Receipt { position, receivers: self.subscribers() };
         let mut interested = state.interest.clone();
         drop(state);
         // Wakes cost a system call each, frees a walk through the allocator, eviction locks of other topics: all of that
         // without this lock.
         drop(displaced);
-        drop(prepared);
+        drop(outgoing.prepared);
         for one in matches {
             receipt.receivers += one.wildcard.subscribers();
             one.workers.iter().for_each(|worker| interested.insert(worker));
@@ -163,32 +155,46 @@ impl Topic {
         Outcome::Accepted(receipt)
     }
 
-    /// The push half: a publication stands at `position`, next after the top or, without a number of its own, at it.
+    /// The push half: what goes out stands at `position`, next after the top or, without a number of its own, at it, and
+    /// every interested mailbox has reserved room for it. Returns what left the history.
     fn place(
         self: &Arc<Self>,
         state: &mut State,
         position: Position,
+        outgoing: &mut Outgoing<'_>,
         retained: Option<(Kind, Bytes, Option<Arc<Extras>>)>,
         now: Instant,
         node: &Node,
-    ) -> Placed {
+    ) -> SmallVec<[Retained; 2]> {
         let last = std::mem::replace(&mut state.top, position.offset);
-        let mut placed =
-            Placed { accepted: now, is_kept: retained.is_some(), previous: None, displaced: SmallVec::new() };
+        let mut accepted = now;
+        let mut displaced = SmallVec::new();
+        let mut previous = None;
+        let is_kept = retained.is_some();
         if let Some((kind, payload, extras)) = retained {
             let keep = node.keeps[self.rules()];
             let history = state.history.get_or_insert_with(|| Box::new(History::new(keep)));
             if keep.delta {
-                placed.previous = history.take_base(last);
+                previous = history.take_base(last);
             }
-            let accepted = history.accept(now);
-            placed.accepted = accepted;
+            accepted = history.accept(now);
             let before = history.weight();
-            placed.displaced = history.push(Retained { offset: position.offset, kind, payload, accepted, extras }, now);
+            displaced = history.push(Retained { offset: position.offset, kind, payload, accepted, extras }, now);
             node.budget.settle(before, history.weight());
             self.enroll(state, &node.budget);
         }
-        placed
+        if (!state.interest.is_empty() || !outgoing.matches.is_empty())
+            && let Some(prepared) = outgoing.prepared.take()
+        {
+            let publication = prepared.place(self, position, accepted, is_kept, previous);
+            for worker in state.interest.iter() {
+                node.mailboxes[worker.index()].push_reserved(Letter::Publication(Arc::clone(&publication)));
+            }
+            if !outgoing.matches.is_empty() {
+                push_matching(&publication, outgoing.matches, node);
+            }
+        }
+        displaced
     }
 
     /// Adds a subscriber on `worker`; what it gets first and what comes live meet without a gap or an overlap.
@@ -379,13 +385,11 @@ impl State {
     }
 }
 
-/// Pushes a publication to `workers` and, for `matches`, to theirs. Each letter has its reservation.
-fn push_all(publication: Arc<Publication>, workers: &WorkerSet, matches: &[Match], node: &Node) {
-    for worker in workers.iter() {
-        node.mailboxes[worker.index()].push_reserved(Letter::Publication(Arc::clone(&publication)));
-    }
+/// Pushes a publication to the workers of `matches`. Each letter has its reservation.
+#[cold]
+fn push_matching(publication: &Arc<Publication>, matches: &[Match], node: &Node) {
     for Match { wildcard, workers } in matches {
-        let matched = Arc::new(Matched { publication: Arc::clone(&publication), wildcard: Arc::clone(wildcard) });
+        let matched = Arc::new(Matched { publication: Arc::clone(publication), wildcard: Arc::clone(wildcard) });
         for worker in workers.iter() {
             node.mailboxes[worker.index()].push_reserved(Letter::Matched(Arc::clone(&matched)));
         }
