@@ -39,7 +39,14 @@ pub(super) fn write_then_deliver(hub: &Arc<Hub>, mut store: Store, mut known: Kn
         let group = match disk.next(IDLE) {
             Work::Group(group) => group,
             Work::Idle => Vec::new(),
-            Work::Closing => break,
+            Work::Closing => {
+                // What was removed since it was last looked at would be back after the restart, and this is no crash.
+                if let Err(failure) = disk.take_away(&mut store) {
+                    disk.figures.failed();
+                    tracing::error!(%failure, "history that was removed is still on disk");
+                }
+                break;
+            }
         };
         if let Err(failure) = disk.take_away(&mut store) {
             give_up(disk, group, &failure);

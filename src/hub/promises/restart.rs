@@ -184,6 +184,26 @@ fn a_history_that_was_removed_does_not_come_back_and_its_numbers_go_on() {
 }
 
 #[test]
+fn a_history_that_was_removed_in_the_last_moment_does_not_come_back_after_an_end_in_order() {
+    for sync in [Sync::Always, Sync::Every(Span::millis(10))] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path(), 10, sync);
+        // Often: the thread that writes is to have no time between the two.
+        for _ in 0..10 {
+            let hub = open(&config);
+            let last = publish(&hub, "disk", "a");
+            hub.remove_history(&hub.find(&name("disk")).unwrap());
+            hub.close();
+            let hub = open(&config);
+            let topic = hub.find(&name("disk")).unwrap();
+            let joined = hub.history(&topic, Start::Last(9), usize::MAX, Instant::now());
+            assert_eq!((joined.top, replayed(&joined)), (last.position, vec![]));
+            hub.close();
+        }
+    }
+}
+
+#[test]
 fn a_state_that_was_told_already_takes_no_place_on_disk_either() {
     for sync in [Sync::Always, Sync::Every(Span::millis(10))] {
         let directory = tempfile::tempdir().unwrap();
