@@ -240,7 +240,7 @@ impl Worker {
         counters.closed[protocol].of(reason).add(1);
         let topic = self.topic_of(id);
         for parted in self.fanout.disconnect(id) {
-            self.leave_log(parted.log, parted.left);
+            self.leave_log(id, parted.log, parted.left);
         }
         if let Some(client) = self.clients.remove(id.index) {
             self.forget_client(&client, connection.session, reason);
@@ -292,7 +292,10 @@ impl Worker {
     }
 
     /// A member of a log is gone; without members the log is closed, and without logs the topic is left.
-    pub(super) fn leave_log(&mut self, log: LogId, left: Members) {
+    pub(super) fn leave_log(&mut self, id: ConnectionId, log: LogId, left: Members) {
+        if !self.newcomers.is_empty() {
+            self.newcomers.remove(log, id);
+        }
         let topics: SmallVec<[Arc<Topic>; 1]> = match self.memberships.carried(log) {
             Some(Carried::Topic(topic, variant)) => {
                 if let Variant::Filtered(filtered) = variant {

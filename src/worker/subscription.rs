@@ -490,7 +490,7 @@ impl Worker {
     /// A subscription, taken from its client, ends: it gets nothing more, and who is to be told is.
     pub(super) fn end_subscription(&mut self, id: ConnectionId, subscription: &Subscription, code: u16, text: &str) {
         let left = self.fanout.unsubscribe(subscription.log, id);
-        self.leave_log(subscription.log, left);
+        self.leave_log(id, subscription.log, left);
         self.say_gone(subscription);
         if let (Some(client), Some(shape)) = (self.clients.get(id.index), self.shape_of(id)) {
             let name = subscription.topic.name().as_str();

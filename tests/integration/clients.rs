@@ -118,6 +118,27 @@ fn who_was_promised_deltas_gets_the_first_publication_whole_and_then_what_differ
 }
 
 #[test]
+fn who_leaves_before_its_first_publication_and_comes_back_gets_the_first_one_whole() {
+    let hub = TestHub::start(1, CONFIG);
+    let long = "the same words again and again, ".repeat(20);
+    let publish = |n: u32| hub.http().publish("delta", format!("{{\"n\":{n},\"text\":\"{long}\"}}"));
+    let subscribe = json!({"id": 2, "subscribe": {"channel": "delta", "delta": "fossil"}});
+    publish(1);
+    let mut client = connected(&hub);
+    for n in 2..5 {
+        assert_eq!(ask(&mut client, &subscribe)["subscribe"]["delta"], true);
+        ask(&mut client, &json!({"id": 3, "unsubscribe": {"channel": "delta"}}));
+        publish(n);
+    }
+    assert_eq!(ask(&mut client, &subscribe)["subscribe"]["delta"], true);
+    for (n, is_delta) in [(5, Value::Null), (6, json!(true))] {
+        publish(n);
+        let push = client.json();
+        assert_eq!((&push["push"]["pub"]["offset"], &push["push"]["pub"]["delta"]), (&json!(n), &is_delta), "{push}");
+    }
+}
+
+#[test]
 fn who_is_there_is_known_over_workers_and_forgotten_with_the_connection() {
     let hub = TestHub::start(3, CONFIG);
     let mut watcher = hub.client();
