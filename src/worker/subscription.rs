@@ -431,6 +431,12 @@ impl Worker {
         for (variant, log) in destinations.logs {
             let Variant::Of(encoding) = variant else { continue };
             let Some(settled) = encoding.settled() else { continue };
+            // A log that was opened for who joined behind publications that are still on their way here does not get those:
+            // whoever went on there before they have come would miss them.
+            let going_on = self.memberships.log(topic, Variant::Of(settled));
+            if going_on.is_some_and(|other| self.fanout.last(other) != self.fanout.last(log)) {
+                continue;
+            }
             for id in self.newcomers.take_settled(log, &self.fanout) {
                 self.move_to_log(id, log, Variant::Of(settled));
             }

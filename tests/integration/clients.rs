@@ -139,6 +139,30 @@ fn who_leaves_before_its_first_publication_and_comes_back_gets_the_first_one_who
 }
 
 #[test]
+fn who_gets_its_first_delta_while_another_comes_back_misses_nothing() {
+    let hub = TestHub::start(1, CONFIG);
+    let subscribe = json!({"id": 2, "subscribe": {"channel": "delta", "delta": "fossil"}});
+    let mut newcomer = connected(&hub);
+    let epoch = ask(&mut newcomer, &subscribe)["subscribe"]["epoch"].clone();
+    hub.http().publish("delta", "1");
+    assert_eq!(newcomer.json()["push"]["pub"]["offset"], 1);
+    let mut returner = connected(&hub);
+    // In one frame: it joins behind what it publishes, before that is on its way to the other one.
+    let publish = json!({"id": 2, "publish": {"channel": "delta", "data": 2}});
+    let come_back = json!({"id": 3, "subscribe": {
+        "channel": "delta", "delta": "fossil", "recover": true, "offset": 1, "epoch": epoch
+    }});
+    returner.send_text(&format!("{publish}\n{come_back}"));
+    let replies = returner.text();
+    assert!(replies.contains("\"recovered\":true") && replies.contains("\"data\":\"2\""), "{replies}");
+    hub.http().publish("delta", "3");
+    for offset in 2..=3 {
+        assert_eq!(newcomer.json()["push"]["pub"]["offset"], offset);
+    }
+    assert_eq!(returner.json()["push"]["pub"]["offset"], 3);
+}
+
+#[test]
 fn who_is_there_is_known_over_workers_and_forgotten_with_the_connection() {
     let hub = TestHub::start(3, CONFIG);
     let mut watcher = hub.client();
