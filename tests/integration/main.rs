@@ -74,6 +74,8 @@ mod seam;
 #[cfg(test)]
 mod server_api;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod several_topics;
 #[cfg(test)]
 mod slow_consumer;

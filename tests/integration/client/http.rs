@@ -39,8 +39,14 @@ impl Http {
     /// Sends a request and reads its answer. The body of an answer to HEAD is not awaited.
     #[track_caller]
     pub(crate) fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-        self.socket.send(&request(method, target, headers, body));
+        self.send(method, target, headers, body);
         if method == "HEAD" { head(&mut self.socket).expect("no answer") } else { self.response() }
+    }
+
+    /// Sends a request, also before the one before is answered.
+    #[track_caller]
+    pub(crate) fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.socket.send(&request(method, target, headers, body));
     }
 
     /// The next answer.
