@@ -28,6 +28,13 @@ const CONFIG: &str = r#"
     close_timeout = "5s"
     [liveness]
     ping_interval = "300d"
+    [centrifuge]
+    anonymous = true
+    [[topics]]
+    pattern = "kept"
+    publish = "anyone"
+    recovery = "always"
+    history = { size = 10 }
     [[topics]]
     pattern = "*"
     publish = "anyone"
@@ -69,9 +76,13 @@ impl Client {
         Self::connect(server).upgraded()
     }
 
-    fn upgraded(mut self) -> Self {
+    fn upgraded(self) -> Self {
+        self.upgraded_at("/topics/news")
+    }
+
+    fn upgraded_at(mut self, path: &str) -> Self {
         let answer = self.request(
-            "GET /topics/news",
+            &format!("GET {path}"),
             "Connection: Upgrade\r\nUpgrade: websocket\r\n\
             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
             b"",
@@ -91,7 +102,15 @@ impl Client {
     }
 
     fn publish(&mut self, text: &str) -> u16 {
-        let head = self.request("POST /topics/news", &format!("Content-Length: {}\r\n", text.len()), text.as_bytes());
+        self.publish_on("news", text)
+    }
+
+    fn publish_on(&mut self, topic: &str, text: &str) -> u16 {
+        let head = self.request(
+            &format!("POST /topics/{topic}"),
+            &format!("Content-Length: {}\r\n", text.len()),
+            text.as_bytes(),
+        );
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
         self.read(length.parse().unwrap()).unwrap();
         head[9..12].parse().unwrap()
@@ -126,9 +145,31 @@ impl Client {
         }
     }
 
+    /// The next message of a client of the Centrifuge protocol.
     #[track_caller]
-    fn assert_told_to_reconnect(mut self) {
-        assert_eq!(self.hear(), Heard::Close(1012));
+    fn json(&mut self) -> serde_json::Value {
+        let Heard::Message(message) = self.hear() else { panic!("not a message") };
+        serde_json::from_slice(&message).unwrap()
+    }
+
+    /// A client of the Centrifuge protocol that subscribes with what else stands in its command; told is the reply.
+    fn subscribe_to_kept(server: &Server, wish: &str) -> (Self, serde_json::Value) {
+        let mut client = Self::connect(server).upgraded_at("/connection/websocket");
+        client.say(r#"{"id":1,"connect":{}}"#);
+        assert!(client.json()["connect"]["client"].is_string());
+        client.say(&format!(r#"{{"id":2,"subscribe":{{"channel":"kept"{wish}}}}}"#));
+        let reply = client.json();
+        (client, reply["subscribe"].clone())
+    }
+
+    #[track_caller]
+    fn assert_told_to_reconnect(self) {
+        self.assert_closed_with(1012);
+    }
+
+    #[track_caller]
+    fn assert_closed_with(mut self, code: u16) {
+        assert_eq!(self.hear(), Heard::Close(code));
         assert_eq!(self.hear(), Heard::End);
     }
 }
@@ -231,6 +272,49 @@ fn a_panic_over_plain_http_ends_that_connection_alone_and_gives_back_its_place()
     assert_eq!(shard.closed[Protocol::Http.index()].of(CloseReason::InternalError).get(), 1);
     drop((other, wisher));
     assert_balanced(&server, 0);
+}
+
+#[test]
+fn clients_of_the_centrifuge_protocol_come_back_and_have_missed_nothing() {
+    let server = start();
+    let mut publisher = Client::connect(&server);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(Client::subscribe_to_kept(&server, ""));
+    }
+    // The worker panics with the second of each three on its way to them: they get it from the history.
+    for round in 0..3 {
+        let (first, payload) = (3 * round + 1, "panic in the mailbox");
+        assert_eq!(publisher.publish_on("kept", &first.to_string()), 200);
+        for (client, _) in &mut clients {
+            let push = client.json();
+            assert_eq!((&push["push"]["pub"]["data"], &push["push"]["pub"]["offset"]), (&first.into(), &first.into()));
+        }
+        assert_eq!(publisher.publish_on("kept", payload), 200);
+        for (client, subscribed) in std::mem::take(&mut clients) {
+            // "Internal server error": SDKs come back.
+            client.assert_closed_with(3004);
+            let epoch = subscribed["epoch"].as_str().unwrap();
+            let wish = format!(r#","recover":true,"offset":{first},"epoch":"{epoch}""#);
+            let (client, subscribed) = Client::subscribe_to_kept(&server, &wish);
+            assert_eq!((&subscribed["recovered"], &subscribed["epoch"]), (&true.into(), &epoch.into()));
+            let missed = serde_json::json!([{"data": payload, "offset": first + 1}]);
+            assert_eq!(subscribed["publications"], missed, "{subscribed}");
+            clients.push((client, subscribed));
+        }
+        assert_eq!(publisher.publish_on("kept", "true"), 200);
+        for (client, _) in &mut clients {
+            let push = client.json();
+            assert_eq!(
+                (&push["push"]["pub"]["data"], &push["push"]["pub"]["offset"]),
+                (&true.into(), &(first + 2).into())
+            );
+        }
+    }
+    let closed = &server.surface().counters.shards[0].closed[Protocol::Centrifuge.index()];
+    assert_eq!(closed.of(CloseReason::WorkerRestarted).get(), 9);
+    drop((clients, publisher));
+    assert_balanced(&server, 3);
 }
 
 #[test]
