@@ -124,13 +124,13 @@ fn who_leaves_before_its_first_publication_and_comes_back_gets_the_first_one_who
     let publish = |n: u32| hub.http().publish("delta", format!("{{\"n\":{n},\"text\":\"{long}\"}}"));
     let subscribe = json!({"id": 2, "subscribe": {"channel": "delta", "delta": "fossil"}});
     publish(1);
-    let mut client = connected(&hub);
+    let mut client = hub.client();
     for n in 2..5 {
-        assert_eq!(ask(&mut client, &subscribe)["subscribe"]["delta"], true);
-        ask(&mut client, &json!({"id": 3, "unsubscribe": {"channel": "delta"}}));
+        assert_eq!(client.ask(&subscribe)["subscribe"]["delta"], true);
+        client.ask(&json!({"id": 3, "unsubscribe": {"channel": "delta"}}));
         publish(n);
     }
-    assert_eq!(ask(&mut client, &subscribe)["subscribe"]["delta"], true);
+    assert_eq!(client.ask(&subscribe)["subscribe"]["delta"], true);
     for (n, is_delta) in [(5, Value::Null), (6, json!(true))] {
         publish(n);
         let push = client.json();
@@ -142,11 +142,11 @@ fn who_leaves_before_its_first_publication_and_comes_back_gets_the_first_one_who
 fn who_gets_its_first_delta_while_another_comes_back_misses_nothing() {
     let hub = TestHub::start(1, CONFIG);
     let subscribe = json!({"id": 2, "subscribe": {"channel": "delta", "delta": "fossil"}});
-    let mut newcomer = connected(&hub);
-    let epoch = ask(&mut newcomer, &subscribe)["subscribe"]["epoch"].clone();
+    let mut newcomer = hub.client();
+    let epoch = newcomer.ask(&subscribe)["subscribe"]["epoch"].clone();
     hub.http().publish("delta", "1");
     assert_eq!(newcomer.json()["push"]["pub"]["offset"], 1);
-    let mut returner = connected(&hub);
+    let mut returner = hub.client();
     // In one frame: it joins behind what it publishes, before that is on its way to the other one.
     let publish = json!({"id": 2, "publish": {"channel": "delta", "data": 2}});
     let come_back = json!({"id": 3, "subscribe": {
