@@ -67,7 +67,7 @@ pub use naive::fuzz;
 pub(crate) use node::Node;
 pub use outcome::{Done, Outcome, Queue, Receipt};
 pub use position::{Epoch, Offset, ParsePositionError, Position};
-pub use presence::{Attending, Presence};
+pub use presence::{Attending, Presence, Roll};
 pub use publication::{Draft, Publication, Purpose};
 pub use sessions::{NotTaken, Registered, SessionKey, Sessions, Waiting};
 pub use topic::{Topic, TopicId};

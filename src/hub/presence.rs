@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::{DashMap, Entry};
 
@@ -12,6 +13,8 @@ use super::topic::TopicId;
 #[derive(Debug, Default)]
 pub struct Presence {
     topics: DashMap<TopicId, Attendance>,
+    /// Members of all topics.
+    count: AtomicUsize,
 }
 
 /// Who is in one topic.
@@ -20,6 +23,8 @@ struct Attendance {
     members: HashMap<ClientId, Arc<Member>>,
     /// Connections of each user: the standard hasher, since clients choose the keys.
     users: HashMap<Box<str>, u32>,
+    /// What its members hold in memory: whoever lists them knows before how much that will be.
+    bytes: usize,
 }
 
 /// How many are in a topic.
@@ -31,18 +36,37 @@ pub struct Attending {
     pub users: usize,
 }
 
+/// How long a list of members is, or may be at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Roll {
+    /// Its members.
+    pub members: usize,
+    /// What they hold in memory, as [`Member::bytes`] says: roughly the length of their list in JSON.
+    pub bytes: usize,
+}
+
 impl Presence {
     /// A member came. One that is there already is replaced: its information may have changed.
     pub fn enter(&self, topic: TopicId, member: Arc<Member>) {
         let mut attendance = self.topics.entry(topic).or_default();
         let attendance = &mut *attendance;
+        attendance.bytes += member.bytes();
         match attendance.members.insert(member.client, Arc::clone(&member)) {
-            Some(before) if before.user == member.user => {}
-            before => {
-                if let Some(before) = before {
-                    attendance.forget_user(&before.user);
+            None => {
+                self.count.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(before) => {
+                attendance.bytes -= before.bytes();
+                if before.user == member.user {
+                    return;
                 }
-                *attendance.users.entry(member.user.clone()).or_default() += 1;
+                attendance.forget_user(&before.user);
+            }
+        }
+        match attendance.users.get_mut(&member.user) {
+            Some(connections) => *connections += 1,
+            None => {
+                attendance.users.insert(member.user.clone(), 1);
             }
         }
     }
@@ -52,6 +76,8 @@ impl Presence {
         let Entry::Occupied(mut place) = self.topics.entry(topic) else { return None };
         let attendance = place.get_mut();
         let gone = attendance.members.remove(&client)?;
+        attendance.bytes -= gone.bytes();
+        self.count.fetch_sub(1, Ordering::Relaxed);
         attendance.forget_user(&gone.user);
         if attendance.members.is_empty() {
             place.remove();
@@ -65,14 +91,22 @@ impl Presence {
         self.topics.get(&topic).map_or_else(Attending::default, |attendance| counts(&attendance))
     }
 
-    /// All of them, in no order. A reference each.
-    pub fn members(&self, topic: TopicId) -> Vec<Arc<Member>> {
-        self.topics.get(&topic).map_or_else(Vec::new, |attendance| attendance.members.values().cloned().collect())
+    /// All of them, in no order, a reference each. Whoever comes or goes meanwhile waits.
+    ///
+    /// # Errors
+    /// They are more than `most`; then these are so many, and none was looked at.
+    pub fn members(&self, topic: TopicId, most: Roll) -> Result<Vec<Arc<Member>>, Roll> {
+        let Some(attendance) = self.topics.get(&topic) else { return Ok(Vec::new()) };
+        let there = Roll { members: attendance.members.len(), bytes: attendance.bytes };
+        if there.members > most.members || there.bytes > most.bytes {
+            return Err(there);
+        }
+        Ok(attendance.members.values().cloned().collect())
     }
 
-    /// Members of all topics, each counted once per topic it is in. O(topics with members).
+    /// Members of all topics, each counted once per topic it is in. A load.
     pub fn len(&self) -> usize {
-        self.topics.iter().map(|attendance| attendance.members.len()).sum()
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Whether nobody is anywhere.
@@ -102,6 +136,7 @@ mod tests {
     use super::*;
 
     const TOPIC: TopicId = TopicId(7);
+    const ANY: Roll = Roll { members: usize::MAX, bytes: usize::MAX };
 
     fn member(user: &str, client: u128) -> Arc<Member> {
         let client = ClientId(Uuid::from_u128(client));
@@ -131,7 +166,22 @@ mod tests {
         presence.enter(TOPIC, member("ann", 1));
         presence.enter(TOPIC, member("bob", 1));
         assert_eq!(presence.attending(TOPIC), Attending { clients: 1, users: 1 });
-        assert_eq!(presence.members(TOPIC)[0].user, "bob".into());
+        assert_eq!(presence.members(TOPIC, ANY).unwrap()[0].user, "bob".into());
+        assert_eq!(presence.len(), 1);
+    }
+
+    #[test]
+    fn a_list_is_as_long_as_it_may_be_and_not_a_member_or_a_byte_longer() {
+        let presence = Presence::default();
+        for client in 0..3 {
+            presence.enter(TOPIC, member("ann", client));
+        }
+        let there = Roll { members: 3, bytes: 3 * member("ann", 0).bytes() };
+        assert_eq!(presence.members(TOPIC, there).map(|all| all.len()), Ok(3));
+        assert_eq!(presence.members(TOPIC, Roll { members: 2, ..there }), Err(there));
+        assert_eq!(presence.members(TOPIC, Roll { bytes: there.bytes - 1, ..there }), Err(there));
+        let nobody = presence.members(TopicId(8), Roll::default());
+        assert_eq!(nobody, Ok(Vec::new()), "of a topic that nobody is in");
     }
 
     proptest! {
@@ -155,7 +205,13 @@ mod tests {
                     let users: std::collections::HashSet<_> = here.iter().map(|(_, _, user)| user).collect();
                     let expected = Attending { clients: here.len(), users: users.len() };
                     prop_assert_eq!(presence.attending(TopicId(topic)), expected);
-                    prop_assert_eq!(presence.members(TopicId(topic)).len(), here.len());
+                    let bytes = here.iter().map(|&&(_, client, user)| member(user, client).bytes()).sum();
+                    let there = Roll { members: here.len(), bytes };
+                    prop_assert_eq!(presence.members(TopicId(topic), there).map(|all| all.len()), Ok(here.len()));
+                    if bytes > 0 {
+                        let fewer = Roll { bytes: bytes - 1, ..there };
+                        prop_assert_eq!(presence.members(TopicId(topic), fewer), Err(there));
+                    }
                 }
                 prop_assert_eq!(presence.len(), list.len());
             }

@@ -13,7 +13,9 @@ use super::worker::Worker;
 use crate::config::{ReadRule, TopicRules};
 use crate::fanout::ConnectionId;
 use crate::hooks::Hook;
-use crate::hub::{self, Draft, Extras, Joined, Member, Offset, Outcome, Position, Receipt, Recovery, Start, TopicName};
+use crate::hub::{
+    self, Draft, Extras, Joined, Member, Offset, Outcome, Position, Receipt, Recovery, Roll, Start, TopicName,
+};
 use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClientInfo, DisconnectCode, ErrorCode, History, HistoryResult, Publish, Reply, Rpc, SubRefresh,
@@ -25,8 +27,9 @@ use crate::session::{Client, Shown, filled};
 /// Publications of one answer. A client that wants more asks for the next page.
 const HISTORY_LIMIT: usize = 300;
 
-/// Members of one answer: more would not fit into a frame that clients take. Ask for the statistics instead.
-const PRESENCE_LIMIT: usize = 10_000;
+/// Members of one answer: more would not fit into a frame that clients take, and would keep other connections of this
+/// worker waiting. Whoever is refused asks for the statistics, which cost the same for any number.
+const PRESENCE_LIMIT: Roll = Roll { members: 10_000, bytes: 4 * 1024 * 1024 };
 
 impl Worker {
     /// A client publishes.
@@ -185,10 +188,9 @@ impl Worker {
             Err(Unreadable::Disconnect(code)) => return self.disconnect_client(id, code),
         };
         let hub = &self.seat.surface.hub;
-        let members = hub.find(&name).map_or_else(Vec::new, |topic| hub.presence().members(topic.id()));
-        if members.len() > PRESENCE_LIMIT {
-            return refused(replies, command, ErrorCode::LimitExceeded);
-        }
+        let members =
+            hub.find(&name).map_or(Ok(Vec::new()), |topic| hub.presence().members(topic.id(), PRESENCE_LIMIT));
+        let Ok(members) = members else { return refused(replies, command, ErrorCode::LimitExceeded) };
         let ids: Vec<String> = members.iter().map(|member| member.client.to_string()).collect();
         let shown: Vec<ClientInfo<'_>> = members.iter().zip(&ids).map(|(member, id)| info(member, id)).collect();
         replies.reply(command, &Reply::Presence(&shown));

@@ -1,6 +1,10 @@
 //! Clients of the Centrifuge protocol over WebSockets, where it touches the hub's own matters: who else may read their topics,
 //! many workers, slow readers, the end of a connection. What SDKs see is in `tests/interop/centrifuge`.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fanfare::hub::{ClientId, Member, TopicName};
 use serde_json::{Value, json};
 
 use crate::client::{Backend, Http, Reply, WebSocket};
@@ -160,6 +164,34 @@ fn who_gets_its_first_delta_while_another_comes_back_misses_nothing() {
         assert_eq!(newcomer.json()["push"]["pub"]["offset"], offset);
     }
     assert_eq!(returner.json()["push"]["pub"]["offset"], 3);
+}
+
+#[test]
+fn a_client_is_listed_ten_thousand_others_and_told_of_the_statistics_beyond() {
+    let hub = TestHub::start(1, CONFIG);
+    let mut client = subscribed(&hub, "room");
+    let presence = hub.server().surface().hub.presence();
+    let topic = hub.server().surface().hub.find(&TopicName::new("room").unwrap()).unwrap();
+    let enter = |info_bytes: usize| {
+        let connection_info = Bytes::from(format!("\"{}\"", "x".repeat(info_bytes)));
+        let member = Member { user: "".into(), client: ClientId::random(), connection_info, topic_info: Bytes::new() };
+        presence.enter(topic.id(), Arc::new(member.clone()));
+        member.client
+    };
+    let listed = |client: &mut WebSocket| client.ask(&json!({"id": 3, "presence": {"channel": "room"}}));
+    (1..9_999).for_each(|_| _ = enter(0));
+    let large = enter(2 * 1024 * 1024);
+    assert_eq!(listed(&mut client)["presence"]["presence"].as_object().unwrap().len(), 10_000);
+    let one_more = enter(0);
+    assert_eq!(listed(&mut client)["error"]["code"], 106, "10,001 are too many");
+    presence.leave(topic.id(), one_more);
+    presence.leave(topic.id(), large);
+    let larger = enter(4 * 1024 * 1024);
+    assert_eq!(listed(&mut client)["error"]["code"], 106, "over 4 MiB are too many");
+    let stats = client.ask(&json!({"id": 4, "presence_stats": {"channel": "room"}}));
+    assert_eq!(stats["presence_stats"], json!({"num_clients": 10_000, "num_users": 1}));
+    presence.leave(topic.id(), larger);
+    assert_eq!(listed(&mut client)["presence"]["presence"].as_object().unwrap().len(), 9_999);
 }
 
 #[test]

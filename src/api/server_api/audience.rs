@@ -1,8 +1,9 @@
 //! `presence`, `presence_stats`, `channels`, `info`: who is where, and this node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::call::{Answered, result};
 use super::failure::ApiError;
@@ -10,10 +11,13 @@ use super::field::{ShownClient, parse, topic_name};
 use crate::admin::counters::Protocol;
 use crate::api::glob::Glob;
 use crate::api::surface::Surface;
-use crate::hub::{Attending, TopicName};
+use crate::hub::{Attending, Member, Roll, TopicName};
 
-/// Members of one answer: 100,000 are about 20 MB.
-pub const PRESENCE_LIMIT: usize = 100_000;
+/// Members of one answer, and what they hold in memory: 100,000 anonymous ones are 13 MB of JSON.
+pub const PRESENCE_LIMIT: Roll = Roll { members: 100_000, bytes: 32 * 1024 * 1024 };
+
+/// Members whose answer is written by the thread of a worker: for more it would keep its connections waiting.
+const WRITTEN_HERE: usize = 1000;
 
 /// Topics of one answer.
 pub const CHANNELS_LIMIT: usize = 100_000;
@@ -24,22 +28,32 @@ struct PresenceRequest {
     channel: Option<String>,
 }
 
-pub(super) fn presence(surface: &Surface, params: &[u8]) -> Answered {
-    #[derive(Serialize)]
-    struct Presence<'a> {
-        presence: BTreeMap<String, ShownClient<'a>>,
-    }
+/// Those who are there, in no order.
+#[derive(Serialize)]
+struct Presence {
+    #[serde(serialize_with = "by_client")]
+    presence: Vec<Arc<Member>>,
+}
+
+fn by_client<S: Serializer>(members: &[Arc<Member>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(members.iter().map(|member| (member.client.to_string(), ShownClient::new(member))))
+}
+
+pub(super) async fn presence(surface: &Surface, params: &[u8]) -> Answered {
     let name = attended(surface, params)?;
     let hub = &surface.hub;
-    let topic = hub.find(&name);
-    let count = topic.as_ref().map_or(0, |topic| hub.presence().attending(topic.id()).clients);
-    if count > PRESENCE_LIMIT {
-        let detail = format!("{count} are there, at most {PRESENCE_LIMIT} are listed: presence_stats counts them");
-        return Err(ApiError::not_available(detail).into());
+    let members = hub.find(&name).map_or(Ok(Vec::new()), |topic| hub.presence().members(topic.id(), PRESENCE_LIMIT));
+    let members = members.map_err(|Roll { members, bytes }| {
+        let Roll { members: most, bytes: most_bytes } = PRESENCE_LIMIT;
+        ApiError::not_available(format!(
+            "{members} are there, with {bytes} bytes: at most {most} with {most_bytes} are listed, presence_stats counts any"
+        ))
+    })?;
+    if members.len() <= WRITTEN_HERE {
+        return result(&Presence { presence: members });
     }
-    let members = topic.map_or_else(Vec::new, |topic| hub.presence().members(topic.id()));
-    let shown = members.iter().map(|member| (member.client.to_string(), ShownClient::new(member)));
-    result(&Presence { presence: shown.collect() })
+    let written = tokio::task::spawn_blocking(move || result(&Presence { presence: members }));
+    written.await.unwrap_or_else(|_| Err(ApiError::internal("the hub ends").into()))
 }
 
 pub(super) fn presence_stats(surface: &Surface, params: &[u8]) -> Answered {

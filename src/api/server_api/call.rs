@@ -21,7 +21,7 @@ pub(super) async fn call(surface: &Surface, method: ApiMethod, params: &[u8]) ->
         ApiMethod::Unsubscribe => connection::unsubscribe(surface, params),
         ApiMethod::Disconnect => connection::disconnect(surface, params),
         ApiMethod::Refresh => connection::refresh(surface, params),
-        ApiMethod::Presence => audience::presence(surface, params),
+        ApiMethod::Presence => audience::presence(surface, params).await,
         ApiMethod::PresenceStats => audience::presence_stats(surface, params),
         ApiMethod::History => past::history(surface, params),
         ApiMethod::HistoryRemove => past::history_remove(surface, params),

@@ -1,14 +1,17 @@
 //! `/api/{method}`, as Centrifugo's client libraries expect it.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use hyper::Request;
 use serde_json::{Value, json};
 
 use super::RULES;
-use crate::api::server_api::BROADCAST_LIMIT;
+use crate::api::server_api::{BROADCAST_LIMIT, PRESENCE_LIMIT};
 use crate::api::testing::{Answered, Rig};
-use crate::hub::{Idempotency, Kind, Letter, WorkerId};
+use crate::hub::{ClientId, Idempotency, Kind, Letter, Member, WorkerId};
 
 pub(super) async fn call(rig: &Rig, method: &str, body: impl Into<String>) -> Answered {
     let request = Request::post(format!("/api/{method}")).header("x-api-key", "k");
@@ -378,6 +381,33 @@ async fn presence_and_channels_tell_who_is_where() {
         assert_eq!(answer, json!({"result": {"channels": channels}}), "{pattern}");
     }
     assert_eq!(ok(&rig, "channels", r#"{"pattern":"["}"#).await["error"]["code"], 107);
+}
+
+#[tokio::test]
+async fn a_crowd_is_listed_up_to_the_limits_and_counted_beyond_them() {
+    let rig = Rig::new(&format!("{RULES}\n[[topics]]\npattern = \"room*\"\npresence = true"));
+    let topics = ["room-many", "room-heavy"].map(|name| rig.subscribe(name, WorkerId(0)).id());
+    let presence = rig.surface.hub.presence();
+    let enter = |topic, info: Bytes| {
+        let member =
+            Member { user: "".into(), client: ClientId::random(), connection_info: info, topic_info: Bytes::new() };
+        presence.enter(topic, Arc::new(member));
+    };
+    let listed = async |channel: &str| ok(&rig, "presence", json!({ "channel": channel }).to_string()).await;
+    (0..2000).for_each(|_| enter(topics[0], Bytes::new()));
+    let answer = listed("room-many").await;
+    assert_eq!(answer["result"]["presence"].as_object().unwrap().len(), 2000);
+    (2000..=PRESENCE_LIMIT.members).for_each(|_| enter(topics[0], Bytes::new()));
+    let heavy = Bytes::from(vec![b'1'; PRESENCE_LIMIT.bytes / 3]);
+    (0..3).for_each(|_| enter(topics[1], heavy.clone()));
+    for (channel, num_clients) in [("room-many", PRESENCE_LIMIT.members + 1), ("room-heavy", 3)] {
+        let refused = listed(channel).await;
+        assert_eq!(refused["error"]["code"], 108, "{refused}");
+        let said = refused["error"]["message"].as_str().unwrap();
+        assert!(said.contains(&format!("{num_clients} are there")) && said.contains("presence_stats"), "{said}");
+        let stats = ok(&rig, "presence_stats", json!({ "channel": channel }).to_string()).await;
+        assert_eq!(stats["result"], json!({"num_clients": num_clients, "num_users": 1}));
+    }
 }
 
 #[tokio::test]
