@@ -11,6 +11,7 @@
 //! | `history` | appending to and reading the kept publications | cloning as many entries of a vector |
 //! | `registry` | finding a topic by name, alone and with 3 other threads | a bare map, alone |
 //! | `subscribe` | a subscriber more and less, among 1 and 10,000 | (the two are to be equal) |
+//! | `presence` | who is in a topic of many, and the answers that list them | (1 and 50,000 are to be equal, but for lists) |
 //! | `config` | from a text to a checked configuration | the same text to a TOML table |
 //!
 //! `cargo bench --bench micro -- sweep` runs what has that in its name; `cargo bench -- --test` tries everything once.
@@ -28,6 +29,7 @@ mod deflate;
 mod encoding;
 mod history;
 mod mailbox;
+mod presence;
 mod publish;
 mod registry;
 mod subscribe;
@@ -53,6 +55,6 @@ criterion_group! {
     name = benches;
     config = briefly();
     targets = decoder::bench, deflate::bench, encoding::bench, publish::bench, mailbox::bench, sweep::bench, history::bench,
-        registry::bench, subscribe::bench, config::bench
+        registry::bench, subscribe::bench, config::bench, presence::bench
 }
 criterion_main!(benches);

@@ -107,6 +107,10 @@ pub struct ShardCounters {
     pub delivered_bytes: [Counter; Protocol::ALL.len()],
     /// Publications that a subscriber did not get, by policy: disconnect, skip, latest.
     pub lost: [Counter; 3],
+    /// Joins and leaves that a topic was told of.
+    pub notices_told: Counter,
+    /// Joins and leaves that it was not told of, because they were too many.
+    pub notices_dropped: Counter,
     /// Connections that are blocked and behind.
     pub slow_consumers: Gauge,
     /// Bytes in this worker's logs, tails and outboxes.

@@ -37,6 +37,7 @@ pub async fn serve(surface: &Surface) -> Response<Body> {
     let process = tokio::task::spawn_blocking(Process::read).await.ok().flatten();
     let reading = Reading {
         census: surface.hub.census(),
+        members: surface.hub.presence().len(),
         mailbox_depths: depths(&surface.hub, surface.counters.shards.len()),
         ready: readiness == Readiness::Ready,
         draining: surface.hub.is_draining(),
@@ -66,6 +67,7 @@ fn depths(hub: &Hub, workers: usize) -> Vec<i64> {
 struct Reading {
     counters: Arc<Counters>,
     census: Census,
+    members: usize,
     mailbox_depths: Vec<i64>,
     ready: bool,
     draining: bool,
@@ -189,6 +191,15 @@ impl Reading {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         out.gauge("fanfare_subscriptions", "Subscriptions", gauge(self.census.subscriptions))?;
         out.gauge("fanfare_topics", "Topics in memory", gauge(self.census.topics))?;
+        out.gauge("fanfare_presence_members", "Members of topics that know who is there", gauge(self.members))?;
+        out.counters(
+            "fanfare_joins_leaves",
+            "Members that came or went, by whether their topic was told",
+            [
+                ([("result", "told")], self.sum(|shard| &shard.notices_told)),
+                ([("result", "dropped")], self.sum(|shard| &shard.notices_dropped)),
+            ],
+        )?;
         out.gauge("fanfare_history_messages", "Publications kept", gauge(self.census.history_publications))?;
         out.gauge("fanfare_history_bytes", "Bytes of the publications kept", gauge(self.census.history_bytes))?;
         out.counters(
@@ -442,6 +453,7 @@ mod tests {
         let reading = Reading {
             counters,
             census: Census { topics: 4, subscriptions: 5, history_publications: 6, history_bytes: 7 },
+            members: 18,
             mailbox_depths: vec![8, 9],
             ready: true,
             draining: false,

@@ -170,6 +170,7 @@ fn exemplar() -> Config {
             read_presence: rules.read_presence,
             presence: rules.presence,
             join_leave: rules.join_leave,
+            join_leave_rate: rules.join_leave_rate,
             recovery: rules.recovery,
             delta: rules.delta,
             filter: rules.filter,

@@ -35,6 +35,8 @@ pub struct TopicRules {
     pub presence: bool,
     /// Who is told who comes and goes. Default `off`.
     pub join_leave: JoinLeave,
+    /// Joins told per second on one topic, and as many leaves; 0 tells all. Default 50.
+    pub join_leave_rate: u32,
     /// Whether clients that come back get what they missed. Default `asked`.
     pub recovery: RecoveryRule,
     /// Whether subscribers may get what differs from the publication before, instead of all of it. Default false.
@@ -213,6 +215,7 @@ impl Default for TopicRules {
             read_presence: ReadRule::Subscribers,
             presence: false,
             join_leave: JoinLeave::Off,
+            join_leave_rate: 50,
             recovery: RecoveryRule::Asked,
             delta: false,
             filter: false,

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::canary::Canary;
 use super::directory::Directory;
+use super::doorman::Doorman;
 use super::extras::Extras;
 use super::history::{Keep, Retained};
 use super::idempotency::Idempotency;
@@ -49,6 +50,7 @@ pub struct Hub {
     /// Those of wildcards: without any, nobody looks for them.
     wildcard_subscriptions: AtomicUsize,
     presence: Presence,
+    doorman: Doorman,
     directory: Directory,
     idempotency: Arc<Idempotency>,
 }
@@ -126,6 +128,7 @@ impl Hub {
             subscriptions: AtomicUsize::new(0),
             wildcard_subscriptions: AtomicUsize::new(0),
             presence: Presence::default(),
+            doorman: Doorman::default(),
             directory: Directory::default(),
             idempotency: Idempotency::new(Idempotency::LIMIT_BYTES),
         })
@@ -161,6 +164,11 @@ impl Hub {
     /// Who is in which topic.
     pub fn presence(&self) -> &Presence {
         &self.presence
+    }
+
+    /// Who of those who come and go is told of.
+    pub fn doorman(&self) -> &Doorman {
+        &self.doorman
     }
 
     /// Where the connections of each user are.
@@ -435,6 +443,7 @@ impl Hub {
     pub fn tidy(&self, now: Instant) {
         self.node.budget.expire(&self.node.idle, now, TIDY_PUBLICATIONS);
         self.registry.free(&self.node.idle, TIDY_TOPICS);
+        self.doorman.tidy(now);
     }
 
     /// Counts for metrics and `/api/info`. Costs four loads.

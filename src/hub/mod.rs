@@ -10,6 +10,7 @@ mod budget;
 mod canary;
 mod directory;
 mod doorbell;
+mod doorman;
 mod extras;
 mod history;
 #[expect(clippy::module_inception, reason = "the hub is the noun of this station")]
@@ -52,6 +53,7 @@ mod worker_set;
 
 pub use canary::Canary;
 pub use directory::{Directory, Entered, Whereabouts};
+pub use doorman::{Doorman, Notice};
 pub use extras::{Extras, Version};
 pub use history::Retained;
 pub(crate) use hub::wall_micros;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::fanout::LogId;
 use crate::hooks::Passed;
-use crate::hub::{ClientId, Member, Registered, Topic};
+use crate::hub::{ClientId, Member, Notice, Registered, Topic};
 use crate::protocol::centrifuge::{DisconnectCode, Method};
 
 /// A client of the Centrifuge protocol. About 150 bytes, and 40 for each subscription; kept beside its connection.
@@ -89,8 +89,8 @@ pub struct Subscription {
     pub log: LogId,
     /// Whether the server made it.
     pub by_server: bool,
-    /// Whether others are told that it came, and will be told that it goes.
-    pub announced: bool,
+    /// Whether others were told that it came, if they are told of such things: then they may be told that it goes, too.
+    pub join: Option<Notice>,
     /// What others see there, if it is in the topic's presence or was announced.
     pub member: Option<Arc<Member>>,
     /// When its time is over.

@@ -287,7 +287,7 @@ impl Worker {
         if let Some(announcement) = self.seat.behaviours[usize::from(index)].leave.clone()
             && !self.is_draining()
         {
-            self.publish_or_queue(topic, announcement);
+            let _ = self.publish_or_queue(topic, announcement);
         }
     }
 

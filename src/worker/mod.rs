@@ -13,6 +13,7 @@
 //! | `preface` | what stands before its request: a PROXY header, a TLS handshake |
 //! | `http_task` | plain HTTP, in tasks of the worker's thread |
 //! | `opening` | what a new connection is sent and subscribed to |
+//! | `announcement`, `farewells` | what topics are told of those who come and go |
 //! | `membership` | which logs carry which topics here |
 //! | `bundle` | streams of several topics: one log per set of topics |
 //! | `catch_up` | history on its way to those who joined with it |
@@ -32,6 +33,7 @@
 
 mod accepting;
 mod admission;
+mod announcement;
 mod asking;
 mod beside;
 mod bucket;
@@ -42,6 +44,7 @@ mod connection;
 mod conversation;
 mod drain;
 mod expiry;
+mod farewells;
 mod filtered;
 mod greeting;
 mod held;

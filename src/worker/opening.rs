@@ -19,7 +19,7 @@ use crate::admin::counters::Protocol;
 use crate::close_reason::CloseReason;
 use crate::fanout::{ConnectionId, Join, LogId, RulesId};
 use crate::hooks::Passed;
-use crate::hub::{ClientId, Joined, Outcome, Recovery, Start, Topic, TopicName};
+use crate::hub::{ClientId, Joined, Recovery, Start, Topic, TopicName};
 use crate::protocol::{self, Encoding, Notice, Shape, sse};
 use crate::refusal::Refusal;
 use crate::session::{Client, Opening, Session, StreamTopics};
@@ -46,9 +46,6 @@ pub(super) struct Seated {
     pub(super) start: Start,
     pub(super) joined: Joined,
 }
-
-/// Announcements that wait for room. More are dropped, and counted as rejected.
-const FAREWELLS: usize = 4096;
 
 impl Worker {
     /// A socket that tokio gave back becomes a connection.
@@ -158,7 +155,7 @@ impl Worker {
         if let Some(announcement) = &behaviour.join
             && let Some(topic) = self.topic_of(id)
         {
-            self.publish_or_queue(topic, announcement.clone());
+            let _ = self.publish_or_queue(topic, announcement.clone());
         }
         Ok(())
     }
@@ -333,40 +330,6 @@ impl Worker {
         let log = self.fanout.open(rules, top);
         self.memberships.opened(log, topic.id(), Variant::Of(encoding));
         log
-    }
-
-    /// Publishes on behalf of a client that cannot wait (it is new, or gone): queued if there is no room.
-    pub(super) fn publish_or_queue(&mut self, topic: Arc<Topic>, draft: crate::hub::Draft) {
-        let mut full = None;
-        match self.seat.surface.hub.publish(&topic, draft, self.now, || Box::new(|_| {})) {
-            None | Some(Outcome::Accepted(_) | Outcome::Refused(_)) => {}
-            Some(Outcome::Full { draft, queue }) => full = Some((draft, queue)),
-        }
-        match full {
-            None => self.seat.surface.counters.published_client.add(1),
-            // Clients that come and go while nothing has room could queue without end.
-            Some(_) if self.farewells.len() >= FAREWELLS => {
-                self.seat.surface.counters.reject_client(Refusal::Overloaded);
-            }
-            Some((draft, queue)) => {
-                self.farewells.push_back((topic, draft));
-                self.seat.surface.hub.wake_when_roomy(queue, &self.mailbox);
-            }
-        }
-    }
-
-    /// Announcements that had no room, in order.
-    pub(super) fn publish_farewells(&mut self) {
-        for _ in 0..self.farewells.len() {
-            let before = self.farewells.len();
-            let Some((topic, draft)) = self.farewells.pop_front() else { return };
-            self.publish_or_queue(topic, draft);
-            if self.farewells.len() == before {
-                // Still no room: it went to the back, so it goes to the front again.
-                self.farewells.rotate_right(1);
-                return;
-            }
-        }
     }
 
     pub(super) fn count_opened(&self, protocol: Protocol) {

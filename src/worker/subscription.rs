@@ -10,9 +10,7 @@ use super::worker::Worker;
 use crate::config::{JoinLeave, RecoveryRule, SlowPolicy, TopicRules};
 use crate::fanout::{ConnectionId, Join, LogId, Members, RulesId};
 use crate::hooks::Gone;
-use crate::hub::{
-    Draft, Epoch, Joined, Member, Offset, Position, Purpose, Recovery, Retained, Start, Topic, TopicId, TopicName,
-};
+use crate::hub::{Epoch, Joined, Member, Offset, Position, Recovery, Retained, Start, Topic, TopicId, TopicName};
 use crate::identity::Checked;
 use crate::protocol::centrifuge::{
     Batch, ClaimedEpoch, DisconnectCode, ErrorCode, Filter, Push, Reply, Subscribe, UnsubscribeCode,
@@ -354,7 +352,7 @@ impl Worker {
             topic: Arc::clone(&topic),
             log,
             by_server: wanted.by_server,
-            announced: terms.announced,
+            join: None,
             member: member.clone(),
             expires: grant.expires,
             is_asked_about: false,
@@ -364,7 +362,11 @@ impl Worker {
                 hub.presence().enter(topic.id(), Arc::clone(&member));
             }
             if terms.announced {
-                self.publish_or_queue(topic, Draft::of_member(Purpose::Join, member));
+                let join = self.say_came(&topic, member);
+                let client = self.clients.get_mut(id.index);
+                if let Some(subscription) = client.and_then(|client| client.subscription_mut(name.as_str())) {
+                    subscription.join = Some(join);
+                }
             }
         }
         Ok(subscribed)
@@ -501,16 +503,6 @@ impl Worker {
         if let (Some(client), Some(shape)) = (self.clients.get(id.index), self.shape_of(id)) {
             let name = subscription.topic.name().as_str();
             self.tell_gone(client, shape, Gone::Subscription(name), code, text);
-        }
-    }
-
-    /// Others see a client no more on a topic, and are told if the topic's rules say so.
-    pub(super) fn say_gone(&mut self, subscription: &Subscription) {
-        let Some(member) = &subscription.member else { return };
-        self.seat.surface.hub.presence().leave(subscription.topic.id(), member.client);
-        if subscription.announced && !self.is_draining() {
-            let draft = Draft::of_member(Purpose::Leave, Arc::clone(member));
-            self.publish_or_queue(Arc::clone(&subscription.topic), draft);
         }
     }
 

@@ -18,6 +18,7 @@ use super::bundle::Bundles;
 use super::catch_up::CatchUp;
 use super::connection::{Connection, Ending};
 use super::drain::{Drain, Quiet};
+use super::farewells::Farewells;
 use super::filtered::FilteredTable;
 use super::greeting::Greetings;
 use super::held::Held;
@@ -39,7 +40,7 @@ use crate::admin::counters::ShardCounters;
 use crate::api::Surface;
 use crate::config::{SlowConsumer, SlowPolicy, Span, TopicRules};
 use crate::fanout::{ConnectionId, Fanout, LogRules, Moment, Policy, Settings};
-use crate::hub::{Draft, Mailbox, Topic, WorkerId};
+use crate::hub::{Mailbox, WorkerId};
 use crate::session::{Behaviour, Client};
 use crate::ws::{Deflater, Inflater};
 
@@ -152,7 +153,7 @@ pub(crate) struct Worker {
     /// A publication that not all logs had room for.
     pub(super) stuck: Option<Stuck>,
     /// Announcements of clients that came or went, waiting for room. Bounded: see `opening`.
-    pub(super) farewells: VecDeque<(Arc<Topic>, Draft)>,
+    pub(super) farewells: Farewells,
     pub(super) drain: Drain,
     /// Plain HTTP connections in tasks of this thread.
     pub(super) http_tasks: Rc<Cell<usize>>,
@@ -270,7 +271,7 @@ impl Worker {
             replayed: Replayed::default(),
             unreleased_bytes: 0,
             stuck: None,
-            farewells: VecDeque::new(),
+            farewells: Farewells::default(),
             drain: Drain::default(),
             http_tasks: Rc::new(Cell::new(0)),
             started,

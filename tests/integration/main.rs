@@ -32,6 +32,8 @@ mod compression;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod disk_history;
 #[cfg(test)]
 mod disk_keys;

@@ -40,6 +40,13 @@ fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
 }
 
 #[test]
+fn a_rate_that_is_no_count_is_told() {
+    for wrong in ["-1", "0.5", "4294967296"] {
+        assert_says(&format!("[[topics]]\njoin_leave_rate = {wrong}"), &["`topics[0].join_leave_rate`", ":2:19"]);
+    }
+}
+
+#[test]
 fn all_wrong_keys_and_values_are_told_at_once_each_in_its_place() {
     let complaint = complaint(
         "[server]\nlisten = [\"nowhere\", \"127.0.0.1:1\", \":80\"]\nworkers = -1\n[[endpoints]]\ntopic = \"t\"\n[[endpoints]]\npath = \"/b\"\nwelcom = \"x\"\n[log]\nformat = \"jsn\"",
