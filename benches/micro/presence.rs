@@ -16,7 +16,7 @@ use fanfare::server::Server;
 const TOPIC: TopicId = TopicId(1);
 const ANY: Roll = Roll { members: usize::MAX, bytes: usize::MAX };
 
-const CONFIG: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[centrifuge]\nanonymous = true\n[api]\nkeys = [\"k\"]\n\
+const CONFIG: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[liveness]\nping_interval = \"300d\"\n[centrifuge]\nanonymous = true\n[api]\nkeys = [\"k\"]\n\
     [[topics]]\npattern = \"*\"\npresence = true\nread_presence = \"anyone\"\n";
 
 fn member(number: usize) -> Arc<Member> {

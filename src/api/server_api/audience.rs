@@ -11,12 +11,12 @@ use super::field::{ShownClient, parse, topic_name};
 use crate::admin::counters::Protocol;
 use crate::api::glob::Glob;
 use crate::api::surface::Surface;
-use crate::hub::{Attending, Member, Roll, TopicName};
+use crate::hub::{Attending, Hub, Member, Roll, TopicId, TopicName};
 
 /// Members of one answer, and what they hold in memory: 100,000 anonymous ones are 13 MB of JSON.
 pub const PRESENCE_LIMIT: Roll = Roll { members: 100_000, bytes: 32 * 1024 * 1024 };
 
-/// Members whose answer is written by the thread of a worker: for more it would keep its connections waiting.
+/// Members whose answer is written by the thread of a worker: more would keep its connections waiting.
 const WRITTEN_HERE: usize = 1000;
 
 /// Topics of one answer.
@@ -41,19 +41,25 @@ fn by_client<S: Serializer>(members: &[Arc<Member>], serializer: S) -> Result<S:
 
 pub(super) async fn presence(surface: &Surface, params: &[u8]) -> Answered {
     let name = attended(surface, params)?;
-    let hub = &surface.hub;
-    let members = hub.find(&name).map_or(Ok(Vec::new()), |topic| hub.presence().members(topic.id(), PRESENCE_LIMIT));
-    let members = members.map_err(|Roll { members, bytes }| {
+    let Some(topic) = surface.hub.find(&name) else { return result(&Presence { presence: Vec::new() }) };
+    if surface.hub.presence().attending(topic.id()).clients <= WRITTEN_HERE {
+        return list(&surface.hub, topic.id());
+    }
+    let hub = Arc::clone(&surface.hub);
+    // Moved in: while the topic is held, it stays the one of its name.
+    let written = tokio::task::spawn_blocking(move || list(&hub, topic.id()));
+    written.await.unwrap_or_else(|_| Err(ApiError::internal("the hub ends").into()))
+}
+
+/// All who are in a topic, if they are not too many.
+fn list(hub: &Hub, topic: TopicId) -> Answered {
+    let members = hub.presence().members(topic, PRESENCE_LIMIT).map_err(|Roll { members, bytes }| {
         let Roll { members: most, bytes: most_bytes } = PRESENCE_LIMIT;
         ApiError::not_available(format!(
             "{members} are there, with {bytes} bytes: at most {most} with {most_bytes} are listed, presence_stats counts any"
         ))
     })?;
-    if members.len() <= WRITTEN_HERE {
-        return result(&Presence { presence: members });
-    }
-    let written = tokio::task::spawn_blocking(move || result(&Presence { presence: members }));
-    written.await.unwrap_or_else(|_| Err(ApiError::internal("the hub ends").into()))
+    result(&Presence { presence: members })
 }
 
 pub(super) fn presence_stats(surface: &Surface, params: &[u8]) -> Answered {
