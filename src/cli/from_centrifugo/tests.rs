@@ -17,7 +17,9 @@ fn the_configuration_of_the_interop_tests_becomes_the_one_that_was_written_by_ha
     let theirs = serde_json::from_str(include_str!("../../../tests/interop/centrifuge/centrifugo.json")).unwrap();
     let (config, notes) = load(&theirs);
     let by_hand = include_str!("../../../tests/interop/centrifuge/fanfare.toml");
-    let by_hand = Config::from_toml(by_hand, Path::new("")).unwrap();
+    let mut by_hand = Config::from_toml(by_hand, Path::new("")).unwrap();
+    // Those are ours alone.
+    by_hand.topics.retain(|rules| !rules.wildcards);
     assert_eq!(config.server.listen, by_hand.server.listen);
     assert_eq!(config.centrifuge, by_hand.centrifuge);
     assert_eq!(config.api, by_hand.api);
