@@ -26,7 +26,10 @@ fn headers<'a>(lines: impl IntoIterator<Item = (&'static str, &'a [u8])>) -> Hea
     headers
 }
 
-fuzz_target!(|data: (Vec<(bool, &[u8])>, &[u8], &str)| {
+/// Header lines, each of `X-Forwarded-For` or of `Forwarded`.
+type Lines<'a> = Vec<(bool, &'a [u8])>;
+
+fuzz_target!(|data: (Lines<'_>, &[u8], &str)| {
     let (lines, written, host) = data;
     let named = lines.iter().map(|&(is_x, line)| (if is_x { "x-forwarded-for" } else { "forwarded" }, line));
     let any = headers(named);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use fanfare::accept::ListenerId;
 use fanfare::admin::counters::Counters;
 use fanfare::api::{self, Surface};
-use fanfare::config::{ByteSize, Config, History, Span, TopicRules};
+use fanfare::config::{ByteSize, Config, History, TopicRules};
 use fanfare::hub::{Hub, Mailbox};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -124,8 +124,9 @@ fuzz_target!(|input: (u8, &[u8])| {
             assert_ne!(answer.result.is_some(), answer.error.is_some());
         }
         "/publish_stream" => {
-            let last = text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).last();
-            let Summary { lines, published, failed } = last.expect("a line about all");
+            let answers: Vec<Summary> =
+                text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+            let Summary { lines, published, failed } = answers.last().expect("a line about all");
             assert!(lines.is_none_or(|lines| published.unwrap_or(0) + failed.unwrap_or(0) <= lines));
         }
         // A line for each command.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use fanfare::hub::{Epoch, Kind, Offset, Position};
-use fanfare::protocol::{Encoding, encode};
+use fanfare::protocol::{Content, Encoding, encode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: (u64, u64, &str, &[u8])| {
@@ -11,7 +11,8 @@ fuzz_target!(|data: (u64, u64, &str, &[u8])| {
     for (kind, payload) in [(Kind::Text, text.as_bytes()), (Kind::Binary, bytes), (Kind::Text, bytes)] {
         for (plain, chunked) in [(Encoding::Sse, Encoding::SseChunked), (Encoding::SseTopic, Encoding::SseTopicChunked)]
         {
-            let event = encode(plain, "topic", position, kind, payload);
+            let content = Content::plain("topic", position, kind, payload);
+            let event = encode(plain, &content);
             let event_text = std::str::from_utf8(&event).expect("an event stream is UTF-8");
             let body = event_text.strip_suffix("\n\n").expect("an event ends with an empty line");
             let lines: Vec<&str> = body.split('\n').collect();
@@ -24,7 +25,7 @@ fuzz_target!(|data: (u64, u64, &str, &[u8])| {
                 assert_eq!(data.join("\n"), text.replace("\r\n", "\n").replace('\r', "\n"));
             }
 
-            let chunk = encode(chunked, "topic", position, kind, payload);
+            let chunk = encode(chunked, &content);
             let expected = [format!("{:x}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat();
             assert_eq!(chunk, expected);
         }

@@ -12,12 +12,16 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(900);
 pub(crate) fn run(place: &Place) -> anyhow::Result<Report> {
     let mut report = Report::default();
     report.run(place.cargo("format").args(["fmt", "--all", "--check"]))?;
-    let fuzz = place.root.join("fuzz/Cargo.toml");
-    if fuzz.exists() {
-        // The fuzz targets are a workspace of their own: they need a nightly compiler's flags.
-        let fuzz = place.cargo("format of the fuzz targets").args(["fmt", "--check", "--manifest-path"]).args([fuzz]);
-        report.run(fuzz)?;
-    }
+    // The fuzz targets are a workspace of their own: they need a nightly compiler's flags, to be run.
+    let fuzz = [place.root.join("fuzz/Cargo.toml")];
+    report.run(place.cargo("format of the fuzz targets").args(["fmt", "--check", "--manifest-path"]).args(&fuzz))?;
+    let clippy_of_fuzz = place.cargo("clippy of the fuzz targets").args(["clippy", "--manifest-path"]).args(&fuzz);
+    report.run(
+        clippy_of_fuzz
+            .args(["--locked", "--keep-going", "--", "-D", "warnings"])
+            .env("RUSTFLAGS", "--cfg fuzzing")
+            .at_most(BUILD_DEADLINE),
+    )?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     report.run(place.cargo("clippy").args(clippy).at_most(BUILD_DEADLINE))?;
     let clippy =
