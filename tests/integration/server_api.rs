@@ -44,16 +44,8 @@ impl Client {
 }
 
 #[track_caller]
-fn call(hub: &TestHub, method: &str, body: &Value) -> Value {
-    let body = body.to_string();
-    let answer = hub.http().request("POST", &format!("/api/{method}"), &[("X-API-Key", "k")], body.as_bytes());
-    assert_eq!(answer.status, 200, "{answer:?}");
-    serde_json::from_slice(&answer.body).unwrap()
-}
-
-#[track_caller]
 fn ok(hub: &TestHub, method: &str, body: &Value) -> Value {
-    let mut answer = call(hub, method, body);
+    let mut answer = hub.http().call("k", method, body);
     assert!(answer["result"].is_object(), "{method} {body}: {answer}");
     answer["result"].take()
 }

@@ -30,16 +30,8 @@ name_regex = "[a-z]{1,8}"
 const BAD: [&str; 4] = ["room:x", "room:", "room:1x", "UPPER"];
 
 fn is_made(hub: &TestHub, name: &str) -> bool {
-    let channels = call(hub, "channels", &json!({}));
+    let channels = hub.http().call("k", "channels", &json!({}));
     channels["result"]["channels"].get(name).is_some()
-}
-
-#[track_caller]
-fn call(hub: &TestHub, method: &str, body: &Value) -> Value {
-    let body = body.to_string();
-    let answer = hub.http().request("POST", &format!("/api/{method}"), &[("X-API-Key", "k")], body.as_bytes());
-    assert_eq!(answer.status, 200, "{answer:?}");
-    serde_json::from_slice(&answer.body).unwrap()
 }
 
 #[test]
@@ -115,9 +107,9 @@ fn the_server_api_is_held_to_it_too() {
             ("subscribe", json!({"channel": name, "user": "u"})),
             ("unsubscribe", json!({"channel": name, "user": "u"})),
         ] {
-            assert_eq!(call(&hub, method, &body)["error"]["code"], 107, "{method} {name}");
+            assert_eq!(hub.http().call("k", method, &body)["error"]["code"], 107, "{method} {name}");
         }
-        let both = call(&hub, "broadcast", &json!({"channels": ["room:1", name], "data": 1}));
+        let both = hub.http().call("k", "broadcast", &json!({"channels": ["room:1", name], "data": 1}));
         let responses = &both["result"]["responses"];
         assert!(responses[0]["result"].is_object(), "{both}");
         assert_eq!(responses[1]["error"]["code"], 107, "{both}");

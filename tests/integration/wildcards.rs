@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Http, WebSocket};
+use crate::client::WebSocket;
 use crate::deadline::eventually;
 use crate::hub::TestHub;
 
@@ -156,12 +156,12 @@ fn filters_compression_joins_and_presence_are_as_on_a_topic() {
     let mut passing = subscribed(&hub, &json!({"channel": "news.*"}));
     assert!(watching.json()["push"]["join"].is_object());
     let mut api = hub.http();
-    let stats = call(&mut api, "presence_stats", &json!({"channel": "news.*"}));
+    let stats = api.call("key", "presence_stats", &json!({"channel": "news.*"}));
     assert_eq!(stats["result"]["num_clients"], 3, "{stats}");
     let long = "again and again, ".repeat(30);
     for lang in ["de", "en"] {
         let publication = json!({"channel": "news.a", "data": format!("{lang}: {long}"), "tags": {"lang": lang}});
-        call(&mut api, "publish", &publication);
+        api.call("key", "publish", &publication);
     }
     let text = |lang: &str| json!(format!("{lang}: {long}"));
     assert_eq!(told(&mut filtered).2, text("en"));
@@ -175,13 +175,6 @@ fn filters_compression_joins_and_presence_are_as_on_a_topic() {
     assert!(watching.json()["push"]["leave"].is_object());
     drop((filtered, watching, squeezed));
     eventually("all have left", || {
-        call(&mut api, "presence_stats", &json!({"channel": "news.*"}))["result"]["num_clients"] == 0
+        api.call("key", "presence_stats", &json!({"channel": "news.*"}))["result"]["num_clients"] == 0
     });
-}
-
-fn call(api: &mut Http, method: &str, parameters: &Value) -> Value {
-    let key = [("X-API-Key", "key"), ("Content-Type", "application/json")];
-    let answer = api.request("POST", &format!("/api/{method}"), &key, parameters.to_string().as_bytes());
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()
 }

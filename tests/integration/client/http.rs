@@ -55,6 +55,15 @@ impl Http {
         response(&mut self.socket).expect("the hub closed instead of answering")
     }
 
+    /// Calls a method of the server API with a key, and returns the JSON it answers with.
+    #[track_caller]
+    pub(crate) fn call(&mut self, key: &str, method: &str, parameters: &Value) -> Value {
+        let body = parameters.to_string();
+        let answer = self.request("POST", &format!("/api/{method}"), &[("X-API-Key", key)], body.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
     /// Publishes and asserts that it was acknowledged; returns the position, as `?since=` wants it.
     #[track_caller]
     pub(crate) fn publish(&mut self, topic: &str, body: impl AsRef<[u8]>) -> String {

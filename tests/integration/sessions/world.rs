@@ -333,7 +333,7 @@ impl World {
             self.clients.iter_mut().for_each(|client| drop(client.cut()));
         }
         self.held.clear();
-        self.keys.clear();
+        self.keys.retain(|&(topic, _), _| self.topics[topic].rules.on_disk);
         self.hub.take().expect("there is always one").drain_and_join(PATIENCE).1.unwrap();
         let hub = TestHub::start(2, &self.config);
         self.http = hub.http();
