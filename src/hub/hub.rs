@@ -245,7 +245,7 @@ impl Hub {
         if self.is_draining() {
             return Some(Outcome::Refused(Refusal::Draining));
         }
-        if draft.is_told() && self.is_wildcard(topic) {
+        if self.is_wildcard(topic) && draft.is_told() {
             return Some(Outcome::Refused(Refusal::Wildcard));
         }
         match &self.engine {
@@ -268,9 +268,10 @@ impl Hub {
 
     /// The same for a publication that has its place on disk, or will have.
     pub(crate) fn place(&self, topic: &Arc<Topic>, draft: Draft, now: Instant) -> Outcome {
-        let may_match = self.node.keeps[topic.rules()].wildcards && draft.is_told();
-        let matches = may_match.then(|| self.matches(topic));
-        memory::publish(topic, draft, now, matches.as_deref().unwrap_or_default(), &self.node)
+        if self.node.keeps[topic.rules()].wildcards && draft.is_told() {
+            return topic.publish_matching(draft, now, &self.matches(topic), &self.node);
+        }
+        memory::publish(topic, draft, now, &self.node)
     }
 
     /// The wildcards with subscribers that stand for `topic`. They have its rules: what other rules guard is not for them.
@@ -336,11 +337,10 @@ impl Hub {
     /// got them from the replay, or did not ask for them.
     pub fn subscribe(&self, topic: &Arc<Topic>, worker: WorkerId, start: Start, now: Instant) -> Joined {
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let joined = topic.join(worker, start, now);
         if self.is_wildcard(topic) {
             self.wildcard_subscriptions.fetch_add(1, Ordering::SeqCst);
         }
-        joined
+        topic.join(worker, start, now)
     }
 
     /// Takes one subscriber on `worker` away; `last` if the worker has none left for the topic. Called on its thread.

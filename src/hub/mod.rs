@@ -74,6 +74,5 @@ pub use publication::{Draft, Publication, Purpose};
 pub use sessions::{NotTaken, Registered, SessionKey, Sessions, Waiting};
 pub use topic::{Topic, TopicId};
 pub use topic_name::{BadTopicName, TopicName};
-pub(crate) use wildcard::Match;
 pub use wildcard::Matched;
 pub use worker_set::WorkerId;

@@ -188,7 +188,7 @@ mod checks {
                 .map(|_| {
                     let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
                     thread::spawn(move || {
-                        assert!(matches!(topic.publish(Draft::text("a"), now, &[], &node), Outcome::Accepted(_)));
+                        assert!(matches!(topic.publish(Draft::text("a"), now, &node), Outcome::Accepted(_)));
                     })
                 })
                 .collect();
@@ -329,7 +329,7 @@ mod checks {
                 let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
                 thread::spawn(move || {
                     for _ in 0..2 {
-                        assert!(matches!(topic.publish(Draft::text("a"), now, &[], &node), Outcome::Accepted(_)));
+                        assert!(matches!(topic.publish(Draft::text("a"), now, &node), Outcome::Accepted(_)));
                     }
                 })
             };
@@ -360,7 +360,7 @@ mod checks {
             }
             let publish = |text: &'static str| {
                 let (topic, node) = (Arc::clone(&topic), Arc::clone(&node));
-                move || assert!(matches!(topic.publish(Draft::text(text), now, &[], &node), Outcome::Accepted(_)))
+                move || assert!(matches!(topic.publish(Draft::text(text), now, &node), Outcome::Accepted(_)))
             };
             let other = thread::spawn(publish("a"));
             publish("b")();
@@ -375,7 +375,7 @@ mod checks {
     #[test]
     fn history_passes_its_bound_by_no_more_than_the_publications_in_flight() {
         check_bound(|topic, node, now| {
-            assert!(matches!(topic.publish(Draft::text("a"), now, &[], node), Outcome::Accepted(_)));
+            assert!(matches!(topic.publish(Draft::text("a"), now, node), Outcome::Accepted(_)));
         });
     }
 
@@ -396,7 +396,7 @@ mod checks {
                 thread::spawn(move || other(&topic, &node, now))
             };
             for _ in 0..3 {
-                assert!(matches!(topic.publish(Draft::text("a"), now, &[], &node), Outcome::Accepted(_)));
+                assert!(matches!(topic.publish(Draft::text("a"), now, &node), Outcome::Accepted(_)));
                 assert!(node.budget.weight().bytes <= 2 * entry);
             }
             other.join().unwrap();

@@ -109,9 +109,27 @@ impl Topic {
         lock(&self.state).interest.clone()
     }
 
-    /// The sequencer: gives `draft` the next offset and puts it into the history and the mailboxes of all workers that
-    /// are interested in it or in one of `matches`, or does nothing at all if one of those has no room.
-    pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, matches: &[Match], node: &Node) -> Outcome {
+    /// The sequencer: gives `draft` the next offset and puts it into the history and the mailboxes of all interested
+    /// workers, or does nothing at all if one of those has no room.
+    pub(crate) fn publish(self: &Arc<Self>, draft: Draft, now: Instant, node: &Node) -> Outcome {
+        self.sequence(draft, now, &[], node)
+    }
+
+    /// The same for the workers that are interested in one of `matches`, too.
+    #[cold]
+    pub(super) fn publish_matching(
+        self: &Arc<Self>,
+        draft: Draft,
+        now: Instant,
+        matches: &[Match],
+        node: &Node,
+    ) -> Outcome {
+        self.sequence(draft, now, matches, node)
+    }
+
+    #[expect(clippy::inline_always, reason = "without matches, nothing of what is done for them is to be left")]
+    #[inline(always)]
+    fn sequence(self: &Arc<Self>, draft: Draft, now: Instant, matches: &[Match], node: &Node) -> Outcome {
         let charge_bytes = draft.charge_bytes();
         let purpose = draft.purpose;
         let is_numbered = purpose == Purpose::Publication;
