@@ -86,17 +86,19 @@ pub(crate) struct ServerCost {
     pub(crate) resident_bytes: u64,
     /// Growth of the resident memory by connecting, before anything was published.
     pub(crate) resident_bytes_per_connection: f64,
+    /// User and system time by connecting, handshakes and all that is said until each is subscribed.
+    pub(crate) cpu_us_per_connection: f64,
 }
 
 impl ServerCost {
-    /// The costs of `cpu` in `measured_s` seconds with `deliveries`, and of `connections`.
+    /// The costs of `cpu` in `measured_s` seconds with `deliveries`, and of `connections`, which took `connecting`.
     pub(crate) fn new(
         pid: i32,
         cpu: CpuTime,
         measured_s: f64,
         deliveries: u64,
         memory: &MemoryOverRun,
-        connections: u32,
+        (connections, connecting): (u32, CpuTime),
     ) -> Self {
         let growth = memory.connected.resident_bytes as f64 - memory.before.resident_bytes as f64;
         Self {
@@ -106,6 +108,7 @@ impl ServerCost {
             cpu_share: cpu.total_s() / measured_s,
             resident_bytes: memory.end.resident_bytes,
             resident_bytes_per_connection: growth / f64::from(connections.max(1)),
+            cpu_us_per_connection: connecting.total_s() * 1e6 / f64::from(connections.max(1)),
         }
     }
 }
@@ -222,9 +225,10 @@ impl fmt::Display for Report {
                 )?;
                 writeln!(
                     f,
-                    "              {:.1} MiB resident, {:.0} B per connection",
+                    "              {:.1} MiB resident; {:.0} B and {:.1} µs CPU per connection",
                     server.resident_bytes as f64 / 1048576.0,
-                    server.resident_bytes_per_connection
+                    server.resident_bytes_per_connection,
+                    server.cpu_us_per_connection
                 )?;
                 if server.cpu.total_s() < MEANINGFUL_CPU_S {
                     writeln!(
@@ -340,7 +344,8 @@ mod tests {
         let memory = |resident_bytes| Memory { resident_bytes, anonymous_bytes: 0 };
         let over_run = MemoryOverRun { before: memory(1000), connected: memory(3000), end: memory(9000) };
         let cpu = CpuTime::in_ticks(0.5, 1.5);
-        let cost = ServerCost::new(7, cpu, 4.0, 1_000_000, &over_run, 10);
+        let cost = ServerCost::new(7, cpu, 4.0, 1_000_000, &over_run, (10, CpuTime::in_ticks(0.002, 0.001)));
+        assert!((cost.cpu_us_per_connection - 300.0).abs() < 1e-9);
         assert!((cost.cpu_us_per_delivery - 2.0).abs() < 1e-9);
         assert!((cost.cpu_share - 0.5).abs() < 1e-9);
         assert!((cost.resident_bytes_per_connection - 200.0).abs() < 1e-9);

@@ -54,6 +54,8 @@ struct Standing {
     /// Latencies over those of the first target, round by round.
     p50_over_first: Option<Spread>,
     p99_over_first: Option<Spread>,
+    /// Server CPU time per connection, until it is subscribed, if its process is known.
+    cpu_us_per_connection: Option<Spread>,
     /// If it tells how many writes it made.
     writes_per_delivery: Option<Spread>,
 }
@@ -183,6 +185,8 @@ impl Standing {
         let cpu_over_first: Option<Vec<f64>> =
             own.iter().zip(first).map(|(own, first)| Some(cpu(own)? / cpu(first)?)).collect();
         let own_cpu: Option<Vec<f64>> = own.iter().map(cpu).collect();
+        let connecting: Option<Vec<f64>> =
+            own.iter().map(|report| report.server.as_ref().map(|server| server.cpu_us_per_connection)).collect();
         let writes: Option<Vec<f64>> = own.iter().map(|report| report.writes_per_delivery).collect();
         Self {
             name: own.first().map(|report| report.name.clone()).unwrap_or_default(),
@@ -190,6 +194,7 @@ impl Standing {
             cpu_over_first: cpu_over_first.and_then(Spread::of),
             p50_over_first: over(|report| report.latency.p50_us),
             p99_over_first: over(|report| report.latency.p99_us),
+            cpu_us_per_connection: connecting.and_then(Spread::of),
             writes_per_delivery: writes.and_then(Spread::of),
         }
     }
@@ -218,8 +223,8 @@ impl fmt::Display for Case {
         writeln!(f, "{}: {}", self.scenario.name, self.scenario.describe())?;
         writeln!(
             f,
-            "  {:width$}  {:23}  {:23}  {:23}  {:23}  writes per delivery",
-            "", "CPU µs", "CPU / first", "p50 / first", "p99 / first"
+            "  {:width$}  {:23}  {:23}  {:23}  {:23}  {:23}  writes per delivery",
+            "", "CPU µs", "CPU / first", "p50 / first", "p99 / first", "CPU µs per connect"
         )?;
         for standing in &self.standings {
             let text =
@@ -228,12 +233,13 @@ impl fmt::Display for Case {
                 standing.writes_per_delivery.map_or_else(|| "-".to_owned(), |writes| format!("{:.4}", writes.median));
             writeln!(
                 f,
-                "  {:width$}  {:23}  {:23}  {:23}  {:23}  {writes}",
+                "  {:width$}  {:23}  {:23}  {:23}  {:23}  {:23}  {writes}",
                 standing.name,
                 text(standing.cpu_us_per_delivery),
                 text(standing.cpu_over_first),
                 text(standing.p50_over_first),
                 text(standing.p99_over_first),
+                text(standing.cpu_us_per_connection),
             )?;
         }
         Ok(())

@@ -40,6 +40,7 @@ pub(crate) fn run(label: &str, scenario: &Scenario, site: &Site) -> Result<Repor
     let progress = Progress::new(label);
     let run = clock::now_ns();
     let before = server.map(Memory::of).transpose()?;
+    let cpu_before = server.map(CpuTime::of).transpose()?;
 
     progress.stage("connecting", u64::from(scenario.subscribers));
     let seating = scenario.seating();
@@ -51,6 +52,7 @@ pub(crate) fn run(label: &str, scenario: &Scenario, site: &Site) -> Result<Repor
         |number| scenario.topics_of(&seating, number),
         |count| progress.at(count as u64),
     )?;
+    let connecting = server.map(CpuTime::of).transpose()?.zip(cpu_before).map(|(after, before)| after.since(before));
     let connected = server.map(Memory::of).transpose()?;
     let writes_before = writes_of(endpoint);
 
@@ -64,12 +66,13 @@ pub(crate) fn run(label: &str, scenario: &Scenario, site: &Site) -> Result<Repor
     let Recorder { ledger, latencies, endings, .. } = traffic.recorder;
     let measured_s = (end.at_ns - start.at_ns) as f64 / 1e9;
     let deliveries = end.delivered - start.delivered;
-    let server = match (server, before, connected) {
-        (Some(pid), Some(before), Some(connected)) => {
+    let server = match (server, before, connected.zip(connecting)) {
+        (Some(pid), Some(before), Some((connected, connecting))) => {
             let memory = MemoryOverRun { before, connected, end: Memory::of(pid)? };
             let cpu = end.server.since(start.server);
             let pid = pid.as_raw_nonzero().get();
-            Some(ServerCost::new(pid, cpu, measured_s, deliveries, &memory, scenario.subscribers))
+            let connections = (scenario.subscribers, connecting);
+            Some(ServerCost::new(pid, cpu, measured_s, deliveries, &memory, connections))
         }
         _ => None,
     };
