@@ -257,6 +257,7 @@ impl Hub {
     }
 
     /// Whether `topic` stands for all topics of a prefix: nothing is published on it, and nothing kept.
+    #[inline]
     pub fn is_wildcard(&self, topic: &Topic) -> bool {
         self.node.keeps[topic.rules()].wildcards && is_wildcard(topic.name().as_str())
     }

@@ -175,6 +175,8 @@ impl Topic {
 
     /// The push half: what goes out stands at `position`, next after the top or, without a number of its own, at it, and
     /// every interested mailbox has reserved room for it. Returns what left the history.
+    #[expect(clippy::inline_always, reason = "as its caller, which is compiled twice")]
+    #[inline(always)]
     fn place(
         self: &Arc<Self>,
         state: &mut State,
@@ -416,6 +418,8 @@ fn push_matching(publication: &Arc<Publication>, matches: &[Match], node: &Node)
 
 /// Reserves `charge_bytes` for each letter to one of `workers` or for one of `matches`, or for none: then says whose mailbox
 /// has no room.
+#[expect(clippy::inline_always, reason = "as its caller, which is compiled twice")]
+#[inline(always)]
 fn reserve_all(workers: &WorkerSet, matches: &[Match], node: &Node, charge_bytes: usize) -> Result<(), WorkerId> {
     for (count, worker) in workers.iter().enumerate() {
         match node.mailboxes[worker.index()].reserve(charge_bytes) {
