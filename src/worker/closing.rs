@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::bundle::BundleId;
 use super::connection::{Connection, Ending, Reading, State};
+use super::conversation::is_pending;
 use super::liveness::{Due as Ping, Rhythm};
 use super::membership::{Carried, Interest, Variant};
 use super::opening::protocol_of;
@@ -359,6 +360,11 @@ impl Worker {
     pub(super) fn check_liveness(&mut self, id: ConnectionId) {
         let tick = self.tick;
         let Some(session) = self.connection(id).filter(|one| one.is_open()).map(|one| one.session) else { return };
+        if self.clients.get(id.index).is_some_and(|client| is_pending(client.stage)) {
+            // Pings begin when a client is let in. Until then `centrifuge.connect_timeout` is what ends it.
+            self.schedule_first_ping(id, session);
+            return;
+        }
         let rhythm = self.rhythm(session);
         let Some(connection) = self.connection(id) else { return };
         if !session.answers_pings() || connection.reading != Reading::Polled {

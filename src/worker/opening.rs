@@ -123,7 +123,7 @@ impl Worker {
         }
     }
 
-    fn schedule_first_ping(&mut self, id: ConnectionId, session: Session) {
+    pub(super) fn schedule_first_ping(&mut self, id: ConnectionId, session: Session) {
         let rhythm = self.rhythm(session);
         // Those who came together are not pinged together.
         let first_ping = 1 + self.roll(rhythm.interval);

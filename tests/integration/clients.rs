@@ -267,3 +267,14 @@ fn subscriptions_the_backend_grants_at_once_stay_within_the_limit() {
     assert_eq!((granted, refused), (2, 3));
     assert_eq!(hub.server().surface().hub.census().subscriptions, 2);
 }
+
+#[test]
+fn who_does_not_say_who_it_is_is_not_pinged_and_ends_at_the_connect_timeout() {
+    let hub = TestHub::start(
+        1,
+        "[liveness]\nping_interval = \"100ms\"\npong_timeout = \"100ms\"\n[centrifuge]\nconnect_timeout = \"1s\"\n",
+    );
+    let mut silent = hub.websocket("/connection/websocket");
+    // The first that it hears.
+    assert_eq!(silent.closed_with(), 3502);
+}
