@@ -1,5 +1,7 @@
 //! Who subscribes to a wildcard gets what is published below it, on every surface and worker, and nothing that other rules guard.
 
+use fanfare::admin::counters::Protocol;
+use fanfare::close_reason::CloseReason;
 use serde_json::{Value, json};
 
 use crate::client::WebSocket;
@@ -177,4 +179,23 @@ fn filters_compression_joins_and_presence_are_as_on_a_topic() {
     eventually("all have left", || {
         api.call("key", "presence_stats", &json!({"channel": "news.*"}))["result"]["num_clients"] == 0
     });
+}
+
+#[test]
+fn who_does_not_read_a_wildcard_is_given_up_whatever_the_policy_says() {
+    for policy in ["disconnect", "skip", "latest"] {
+        let hub = TestHub::start(
+            1,
+            &format!(
+                "[limits]\nmessage = \"64KiB\"\nclose_timeout = \"200ms\"\n[[topics]]\npattern = \"*\"\npublish = \"anyone\"\nwildcards = true\n\
+                 slow_consumer = {{ policy = \"{policy}\", lag = \"64KiB\" }}\n"
+            ),
+        );
+        let _slow = WebSocket::open_with_small_buffer(hub.address(), "/topics/news.*?format=json");
+        let (mut publisher, large) = (hub.http(), "x".repeat(30_000));
+        eventually("it is given up", || {
+            publisher.publish("news.a", &large);
+            hub.closed(Protocol::Topic, CloseReason::SlowConsumer) == 1
+        });
+    }
 }
